@@ -1,0 +1,1 @@
+"""Static attacks: transforms of a prompt, and the conversation around it."""

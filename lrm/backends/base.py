@@ -1,0 +1,100 @@
+"""What a backend is: something that carries out one call, or says by class why it could not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lrm.registry.declarations import Model
+
+FailureClass = Literal[
+    "rate_limited",  # 429, 503 with Retry-After
+    "server",  # 5xx
+    "timeout",  # no answer in time
+    "connection",  # refused, reset, broken off
+    "bad_payload",  # an answer that is not the JSON that was promised
+    "auth",  # 401, 403, no key
+    "not_found",  # 404: no such model or path
+    "context_too_long",  # the prompt does not fit
+    "bad_request",  # any other 4xx
+    "internal",  # a fault of ours
+]
+TRANSIENT: frozenset[FailureClass] = frozenset({"rate_limited", "server", "timeout", "connection", "bad_payload"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Where a call comes from; only the simulated backend may look at it, and it is not part of an id."""
+
+    prompt_set: str
+    category: tuple[str, ...]
+    attack: str
+    expect: Literal["unsafe", "safe"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked of a model."""
+
+    id: bytes
+    """The call's 32-byte id (`c1`)."""
+    messages: str
+    """The rendered conversation: canonical JSON of a list of {role, content}. A final assistant message is a prefill."""
+    replicate: int
+    """From 0; a declared `sampling.seed` is sent as seed + replicate."""
+    hint: Hint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for a call: a result, whether an answer, an empty one or a provider's refusal."""
+
+    raw: str
+    """The provider's payload as JSON text, exactly as received where the backend can see it."""
+    blocked: bool = False
+    """The provider refused by a content filter: data, not an error."""
+    cost: float | None = None
+    """Dollars, where the backend was told; None is unknown."""
+    fingerprint: str | None = None
+    """The provider's `system_fingerprint`, stored so that drift can be reported."""
+    sent: str | None = None
+    """JSON text of what was effectively sent, where it differs from the declaration; None when it does not."""
+
+
+class CallFailure(Exception):
+    """One attempt of a call failed. The runner decides by `kind` whether to try again, and stores what is final."""
+
+    def __init__(
+        self,
+        kind: FailureClass,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind: FailureClass = kind
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.status = status
+
+    @property
+    def transient(self) -> bool:
+        """Whether another attempt can help."""
+        return self.kind in TRANSIENT
+
+
+class Backend(Protocol):
+    """Carries out calls of one model. Made once a fill and model, inside the event loop; closed at the end."""
+
+    async def ask(self, call: Call) -> Reply:
+        """Return the reply to one call. Makes one attempt and never retries; raises CallFailure."""
+
+    async def close(self) -> None:
+        """Give back connections."""
+
+
+class OpenBackend(Protocol):
+    """Makes a backend for a model; raises ModelError when it cannot be asked at all (no key, no package)."""
+
+    def __call__(self, model: Model) -> Backend: ...

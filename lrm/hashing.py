@@ -1,0 +1,90 @@
+"""Ids: the one module that computes them.
+
+Every id is SHA-256 over the canonical JSON (RFC 8785, by the `rfc8785` package) of a *tagged* object
+`{"lrm": TAG, …}`. The tag names what is hashed and the version of the rule, so a changed rule is a new tag and an old id
+stays readable. In the catalog an id is its 32 bytes; on screen it is `TAG:hex`.
+
+    tag   of                     hashed fields
+    i1    a model's identity     every behavioural field that is set (see `lrm.registry.identity`)
+    m1    rendered messages      messages: list of {role, content}
+    c1    a call                 model (i1:…), messages (m1:…), replicate
+    g1    a generation           call (c1:…), raw (hex SHA-256 of the payload's bytes)
+    t1    a trace                generation (g1:…), status, thinking, answer (hex SHA-256 of the text, or null)
+    p1    a prompt row           every field of the row
+    s1    a prompt set version   prompts: list of p1:… in order
+    a1    an attack              every behavioural field, and the checksum of its artifact
+    j1    a judge                every behavioural field, and the detector's version
+    x1    a span                 what a spec resolved to: slices, judges
+    o1    a source               how a prompt set is read, and the checksum of what it is read from
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+
+from lrm.errors import SpecError
+
+Tag = str
+TAGS = ("i1", "m1", "c1", "g1", "t1", "p1", "s1", "a1", "j1", "x1", "o1")
+
+
+def canonical(value: Any) -> bytes:
+    """Return the canonical JSON bytes (RFC 8785) of a JSON value.
+
+    Raises SpecError for what JSON cannot hold exactly: lone surrogates, NaN, integers beyond 2**53.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+        raise SpecError(f"a value cannot be written as canonical JSON: {error}") from error
+
+
+def digest(tag: Tag, fields: Mapping[str, Any]) -> bytes:
+    """Return the 32-byte id of `fields` under `tag`."""
+    return hashlib.sha256(canonical({"lrm": tag, **fields})).digest()
+
+
+def show(tag: Tag, value: bytes) -> str:
+    """Return an id as people see it: `c1:9f3a…` in full."""
+    return f"{tag}:{value.hex()}"
+
+
+def text_digest(text: str | bytes | None) -> str | None:
+    """Return the hex SHA-256 of a text's UTF-8 bytes; None for an absent text."""
+    if text is None:
+        return None
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+def messages_id(messages: list[dict[str, str]]) -> bytes:
+    """Return the id of a rendered conversation: a list of `{"role": …, "content": …}`."""
+    return digest("m1", {"messages": messages})
+
+
+def call_id(model: bytes, messages: bytes, replicate: int) -> bytes:
+    """Return the id of a call. The three parts are ids and a number, so the canonical form is written out directly."""
+    text = f'{{"lrm":"c1","messages":"m1:{messages.hex()}","model":"i1:{model.hex()}","replicate":{replicate}}}'
+    return hashlib.sha256(text.encode()).digest()
+
+
+def generation_id(call: bytes, raw: bytes) -> bytes:
+    """Return the id of one response to a call: the same call answered in other bytes has another id."""
+    text = f'{{"call":"c1:{call.hex()}","lrm":"g1","raw":"{hashlib.sha256(raw).hexdigest()}"}}'
+    return hashlib.sha256(text.encode()).digest()
+
+
+def trace_id(generation: bytes, status: str, thinking: str | None, answer: str | None) -> bytes:
+    """Return the id of a parsed trace; a newer splitter that reads the same texts gives the same id."""
+    return digest(
+        "t1",
+        {
+            "generation": show("g1", generation),
+            "status": status,
+            "thinking": text_digest(thinking),
+            "answer": text_digest(answer),
+        },
+    )

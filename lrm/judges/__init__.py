@@ -1,0 +1,1 @@
+"""Judges: from a trace to a verdict."""

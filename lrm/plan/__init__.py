@@ -1,0 +1,1 @@
+"""Plans: what is there, what is missing, and why."""

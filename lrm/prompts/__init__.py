@@ -1,0 +1,1 @@
+"""Prompt sets: found, checked, read, chosen from."""

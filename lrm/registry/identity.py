@@ -1,0 +1,48 @@
+"""What of a declaration is part of an id, as the JSON object that is hashed."""
+
+from __future__ import annotations
+
+import json
+
+from lrm import hashing
+from lrm.registry.declarations import Json, Model
+
+
+def model_identity(model: Model) -> Json:
+    """Return the behavioural identity of a model: what changes the text that comes back, and nothing else.
+
+    Fields that are not set are left out, so a new optional field of a later version changes no id.
+    """
+    fields: Json = {
+        "engine": model.engine or model.backend,
+        "checkpoint": model.model,
+        "revision": model.revision,
+        "quantization": model.quantization,
+        "dtype": model.dtype,
+        "chat_template": model.chat_template,
+        "epoch": model.epoch,
+        "effort": model.thinking.effort,
+        "budget_tokens": model.thinking.budget_tokens,
+        "switch": model.thinking.switch,
+        "sampling": model.sampling.model_dump(mode="json", exclude_none=True) or None,
+        "extra_body": model.extra_body or None,
+        "simulation": None
+        if model.simulation is None
+        else model.simulation.model_dump(mode="json", exclude={"latency_ms"}, exclude_none=True),
+    }
+    kept: Json = {name: value for name, value in fields.items() if value is not None}
+    return kept
+
+
+def model_id(model: Model) -> bytes:
+    """Return the 32-byte identity (`i1`) of a model."""
+    return hashing.digest("i1", model_identity(model))
+
+
+def declaration_json(declaration: object) -> str:
+    """Return a declaration as compact JSON for the catalog: what was declared, whole."""
+    from pydantic import BaseModel
+
+    if not isinstance(declaration, BaseModel):
+        raise TypeError(f"not a declaration: {type(declaration).__name__}")
+    return json.dumps(declaration.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,1 @@
+"""Runs: asking for what is missing and storing what comes back."""

@@ -1,0 +1,1 @@
+"""Specs: read, merged, resolved to a matrix."""

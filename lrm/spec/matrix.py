@@ -1,0 +1,58 @@
+"""A resolved spec: which declarations, which slices of the matrix, which judges. What planning starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from lrm.registry.declarations import Attack, Judge, Model, PromptSet, Scope
+
+D = TypeVar("D", Model, PromptSet, Attack, Judge)
+
+
+@dataclass(frozen=True, slots=True)
+class Located(Generic[D]):
+    """A declaration with the name it is used under and the place it was read from."""
+
+    name: str
+    declaration: D
+    file: Path
+    """The TOML file that holds it; relative data files are looked for beside it."""
+    line: int | None = None
+    """Line on which its table begins, for error messages."""
+    table: tuple[str, ...] = ()
+    """Keys of the tables around it in the file; empty where the file is the declaration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A block of cells: one model, one prompt set, one attack, replicates 0 … n-1."""
+
+    model: str
+    prompt_set: str
+    attack: str
+    replicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenJudge:
+    """A judge and the scopes that it looks at in this spec."""
+
+    judge: Located[Judge]
+    scopes: tuple[Scope, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """What a spec spans, after inheritance, overrides, include and exclude."""
+
+    name: str
+    """The spec's name: its file's stem."""
+    file: Path
+    models: dict[str, Located[Model]] = field(default_factory=dict)
+    """Only those that a slice uses; likewise below."""
+    prompt_sets: dict[str, Located[PromptSet]] = field(default_factory=dict)
+    attacks: dict[str, Located[Attack]] = field(default_factory=dict)
+    slices: tuple[Slice, ...] = ()
+    judges: tuple[ChosenJudge, ...] = ()

@@ -1,0 +1,36 @@
+"""Text from models, files and people, made fit to store and safe to show."""
+
+from __future__ import annotations
+
+import re
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+# Cc (C0, DEL, C1), bidirectional overrides and isolates, zero-width and invisible signs, line and paragraph separators.
+_PICTURES: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20)}
+_PICTURES |= {0x7F: "␡"}
+_PICTURES |= dict.fromkeys(range(0x80, 0xA0), "�")
+_INVISIBLE = [
+    *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0x061C, 0x180E, 0xFEFF, *range(0xFFF9, 0xFFFC),
+]  # fmt: skip
+_PICTURES |= {code: f"⟨U+{code:04X}⟩" for code in _INVISIBLE}
+_KEEP_LAYOUT = {code: sign for code, sign in _PICTURES.items() if code not in (0x09, 0x0A)}
+
+
+def visible(text: str, *, one_line: bool = False) -> str:
+    """Return `text` with every sign that could drive a terminal replaced by a picture of it.
+
+    Escape, the other controls, bidirectional overrides and zero-width signs become visible; newline and tab stay unless
+    `one_line`. Lone surrogates become U+FFFD.
+    """
+    return _SURROGATES.sub("�", text).translate(_PICTURES if one_line else _KEEP_LAYOUT)
+
+
+def without_surrogates(text: str) -> str:
+    """Return `text` with lone surrogates replaced by U+FFFD, so that it can be encoded as UTF-8."""
+    return _SURROGATES.sub("�", text)
+
+
+def has_surrogates(text: str) -> bool:
+    """Return whether `text` holds a lone surrogate, which UTF-8 cannot encode."""
+    return _SURROGATES.search(text) is not None

@@ -1,0 +1,1 @@
+"""Traces: a raw payload split into thinking and answer."""
