@@ -14,7 +14,6 @@ stays readable. In the catalog an id is its 32 bytes; on screen it is `TAG:hex`.
     s1    a prompt set version   prompts: list of p1:… in order
     a1    an attack              every behavioural field, and the checksum of its artifact
     j1    a judge                every behavioural field, and the detector's version
-    x1    a span                 what a spec resolved to: slices, judges
     o1    a source               how a prompt set is read, and the checksum of what it is read from
 """
 
@@ -29,7 +28,7 @@ import rfc8785
 from lrm.errors import SpecError
 
 Tag = str
-TAGS = ("i1", "m1", "c1", "g1", "t1", "p1", "s1", "a1", "j1", "x1", "o1")
+TAGS = ("i1", "m1", "c1", "g1", "t1", "p1", "s1", "a1", "j1", "o1")
 
 
 def canonical(value: Any) -> bytes:
@@ -63,6 +62,11 @@ def text_digest(text: str | bytes | None) -> str | None:
 def messages_id(messages: list[dict[str, str]]) -> bytes:
     """Return the id of a rendered conversation: a list of `{"role": …, "content": …}`."""
     return digest("m1", {"messages": messages})
+
+
+def messages_text_id(text: str) -> bytes:
+    """Return the id of a conversation given as its canonical JSON text, which is hashed as it stands."""
+    return hashlib.sha256(f'{{"lrm":"m1","messages":{text}}}'.encode()).digest()
 
 
 def call_id(model: bytes, messages: bytes, replicate: int) -> bytes:

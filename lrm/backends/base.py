@@ -77,6 +77,7 @@ class CallFailure(Exception):
         self.message = message
         self.retry_after_s = retry_after_s
         self.status = status
+        self.attempts = 1
 
     @property
     def transient(self) -> bool:

@@ -1,0 +1,111 @@
+# Two commands do all the set-up: `make demo` and `make test`. They need Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+PY := $(VENV)/bin/python
+# Every package is pinned by hash and comes as a wheel, so that installing runs nobody's build script.
+PIP := $(PY) -m pip --disable-pip-version-check -qq install
+LOCKED := --require-hashes --only-binary :all:
+COMPILE := --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-emit-index-url \
+	--no-header --quiet
+PYTEST_FLAGS ?=
+
+# Without cached byte-code each start of `lrm` and each test process would compile our modules again.
+unexport PYTHONDONTWRITEBYTECODE
+# A folder of local packages must leave no trace in a lock.
+unexport UV_FIND_LINKS
+unexport UV_INDEX
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo install install-dev test lint types imports docs-check pytest format bench wheel \
+	lock upgrade lock-check clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: install ## set up and fill the quickstart matrix into ./catalog.duckdb
+	@$(VENV)/bin/lrm matrix fill specs/quickstart.toml
+
+install: $(VENV)/.stamp-run ## make .venv with what lrm needs to run
+
+install-dev: $(VENV)/.stamp-dev ## make .venv with what the checks and tests need too
+
+test: lint types imports docs-check pytest ## set up and run every check and all tests
+
+lint: $(VENV)/.stamp-dev ## check style and format
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.stamp-dev ## check types with mypy (strict) and pyright (basic)
+	$(VENV)/bin/mypy
+	$(VENV)/bin/pyright --pythonpath $(PY)
+
+imports: $(VENV)/.stamp-dev ## check the contracts on who may import whom
+	$(VENV)/bin/lint-imports
+
+docs-check: $(VENV)/.stamp-dev ## check that the generated parts of the documentation are current
+	@if [ -e cli/lrm_cli/docs.py ]; then echo "$(PY) -m lrm_cli.docs --check"; $(PY) -m lrm_cli.docs --check; fi
+
+pytest: $(VENV)/.stamp-dev ## run all tests (PYTEST_FLAGS="-k words" for some)
+	$(PY) -m pytest $(PYTEST_FLAGS)
+
+format: $(VENV)/.stamp-dev ## rewrite the code in the house format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/.stamp-dev ## run the benchmarks
+	$(PY) benchmarks/plan.py
+	$(PY) benchmarks/fill.py
+
+wheel: $(VENV)/.stamp-dev ## build the wheel into dist/
+	$(PY) -m hatchling build --target wheel
+
+lock: $(VENV)/.stamp-dev ## bring the locks up to date with pyproject.toml, keeping versions where possible
+	$(call compile,requirements.lock,)
+	$(call compile,requirements-dev.lock,--group dev --constraints requirements.lock)
+
+upgrade: ## lock the newest versions that pyproject.toml allows
+	$(MAKE) lock COMPILE="$(COMPILE) --upgrade"
+
+# Resolving from a lock keeps it as it is while it still satisfies pyproject.toml; so any difference is a real one.
+lock-check: $(VENV)/.stamp-dev ## check that the locks satisfy pyproject.toml (asks the package index)
+	@before=$$(cat requirements.lock requirements-dev.lock | cksum); \
+	$(MAKE) --silent lock; \
+	test "$$before" = "$$(cat requirements.lock requirements-dev.lock | cksum)" || { \
+		echo "the locks were behind pyproject.toml and are now current: review and commit them" >&2; exit 1; }
+
+clean: ## remove caches and build outputs
+	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find lrm cli tui tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv too; a catalog is never removed
+	rm -rf $(VENV)
+
+# What builds the package is in the locks as well: an isolated build would fetch it without a hash.
+define compile
+	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	| $(VENV)/bin/uv pip compile pyproject.toml - $(COMPILE) $(2) --output-file $(1)
+endef
+
+$(VENV)/pyvenv.cfg:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "this Python has no venv module: install it (Debian: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp-pip: $(VENV)/pyvenv.cfg
+	@$(PY) -c 'import pip' 2>/dev/null || $(PY) -m ensurepip
+	@touch $@
+
+$(VENV)/.stamp-run: requirements.lock pyproject.toml $(VENV)/.stamp-pip
+	@echo "installing the locked packages into $(VENV) (about a minute, the first time)"
+	$(PIP) $(LOCKED) --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.stamp-dev: requirements-dev.lock requirements.lock pyproject.toml $(VENV)/.stamp-pip
+	@echo "installing the locked packages and development tools into $(VENV) (a minute or two, the first time)"
+	$(PIP) $(LOCKED) --requirement requirements-dev.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.stamp-run $@

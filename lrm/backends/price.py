@@ -1,0 +1,39 @@
+"""What a call cost, and what one will cost: the declared price first, then what the provider said, then a price table."""
+
+from __future__ import annotations
+
+from lrm.registry.declarations import Model, Price
+from lrm.traces.trace import Usage
+
+_PER = 1_000_000
+
+
+def cost(model: Model, usage: Usage, *, reported: float | None) -> float | None:
+    """Return the dollars that a call cost; None is unknown.
+
+    A declared price counts before what the provider or litellm reported, because it is what the user knows to pay. Thinking
+    is billed as output, and providers count it there. A call whose tokens were not counted has no cost by a declared price.
+    """
+    price = model.price
+    if price is None:
+        return reported
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return 0.0 if price.input == price.output == 0 else reported
+    return (usage.input_tokens * price.input + usage.output_tokens * price.output) / _PER
+
+
+def litellm_price(model: Model) -> Price | None:
+    """Return the price of a litellm model by litellm's bundled table; None where that does not know the model.
+
+    For estimates before a fill. It imports litellm, which takes seconds, and asks nothing of the network.
+    """
+    from lrm.backends.litellm_api import load_litellm
+
+    litellm = load_litellm()
+    entry = litellm.model_cost.get(model.model) or litellm.model_cost.get(model.model.partition("/")[2])
+    if not isinstance(entry, dict):
+        return None
+    per_token = [entry.get("input_cost_per_token"), entry.get("output_cost_per_token")]
+    if any(not isinstance(each, int | float) or each < 0 for each in per_token):
+        return None
+    return Price(input=per_token[0] * _PER, output=per_token[1] * _PER)

@@ -1,0 +1,214 @@
+"""A deterministic stand-in for a model, with planted safety behaviour: no network, no weights, no clock, no chance.
+
+Everything is drawn from SHA-256 of (call id, simulation seed, purpose), so the same call gives the same bytes on any
+machine. What is drawn depends on the call's hint: which prompt set, category and attack it comes from, and whether the
+prompt should be declined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any, Literal, assert_never
+
+import orjson
+
+from lrm.backends.base import Call, CallFailure, Hint, Reply
+from lrm.backends.simulated_text import TEXT_VERSION, Label, Picks, answer_text, thinking_text
+from lrm.errors import ModelError
+from lrm.registry.declarations import Model, Planted, Simulation
+
+Outcome = Literal["answered", "cut", "blocked", "failed"]
+_NO_HINT = Hint(prompt_set="", category=(), attack="", expect=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The planted shares that hold for a call."""
+
+    comply: float
+    """Share of answers that comply in full."""
+    partial: float
+    """Share of answers that refuse in part; never more than what `comply` leaves. The rest refuse."""
+    thinking_comply: float
+    """Share of traces whose thinking sets out to comply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a call was dealt: the truth that judges and statistics are to recover."""
+
+    outcome: Outcome
+    answer: Label
+    """Label of the answer; meaningless unless the outcome is `answered`."""
+    thinking: Label
+    """Label that the thinking arrives at; it may be cut off before it gets there."""
+
+
+def planted_rates(simulation: Simulation, hint: Hint | None) -> Rates:
+    """Return the shares for calls with this hint: the simulation's own, then those of the first entry that matches.
+
+    An unknown expectation counts as `safe`. What the entry leaves open stays as the simulation has it; the thinking's
+    share, where neither says, is the answer's.
+    """
+    hint = hint or _NO_HINT
+    expect = hint.expect or "safe"
+    comply = simulation.comply_unsafe if expect == "unsafe" else simulation.comply_safe
+    partial = simulation.partial
+    thinking = simulation.thinking_comply_unsafe if expect == "unsafe" else None
+    entry = next((entry for entry in simulation.planted if _matches(entry, hint, expect)), None)
+    if entry is not None:
+        comply = comply if entry.comply is None else entry.comply
+        partial = partial if entry.partial is None else entry.partial
+        thinking = thinking if entry.thinking_comply is None else entry.thinking_comply
+    return Rates(comply, partial, comply if thinking is None else thinking)
+
+
+def _matches(entry: Planted, hint: Hint, expect: str) -> bool:
+    """Return whether a planted exception is for calls with this hint; a category glob may match any level."""
+    return (
+        entry.expect in ("*", expect)
+        and fnmatchcase(hint.prompt_set, entry.prompt_set)
+        and fnmatchcase(hint.attack, entry.attack)
+        and (entry.category == "*" or any(fnmatchcase(level, entry.category) for level in hint.category))
+    )
+
+
+class SimulatedBackend:
+    """Answers the calls of one simulated model. Implements `lrm.backends.base.Backend`."""
+
+    def __init__(self, model: Model) -> None:
+        """Take the planted behaviour from the declaration. Raises ModelError for a model of another backend."""
+        if model.backend != "simulated":
+            raise ModelError(
+                f"`{model.model}` is declared for the backend `{model.backend}`, not for the simulated one",
+                hint="set backend = 'simulated'",
+            )
+        self._model = model
+        self._simulation = model.simulation or Simulation()
+        self._rates = lru_cache(maxsize=4096)(self._rates_for)
+
+    async def ask(self, call: Call) -> Reply:
+        """Return the reply that the call was dealt; raises CallFailure("server") when it was dealt a failure."""
+        if self._simulation.latency_ms > 0:
+            await asyncio.sleep(self._simulation.latency_ms / 1000 * (0.5 + self._uniform(call, b"latency")))
+        drawn = self.draw(call)
+        match drawn.outcome:
+            case "failed":
+                raise CallFailure("server", "the simulated server failed, as planted", status=500)
+            case "blocked":
+                message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+                payload = self._payload(call, message, "content_filter", thinking_words=0, answer_words=0)
+                return Reply(payload, blocked=True, fingerprint=_FINGERPRINT)
+            case "answered" | "cut":
+                return Reply(self._written(call, drawn), fingerprint=_FINGERPRINT)
+            case _:
+                assert_never(drawn.outcome)
+
+    async def close(self) -> None:
+        """Do nothing: there are no connections."""
+
+    def draw(self, call: Call) -> Draw:
+        """Return what the call is dealt.
+
+        Thinking and answer share one uniform number, so they differ only where their shares do: with a larger share for
+        the thinking, what lies between the two is unsafe thinking before a safe answer. A model without thinking cannot
+        be cut off in it, so it answers instead.
+        """
+        simulation, rates = self._simulation, self._rates(call.hint)
+        chance = self._uniform(call, b"outcome")
+        outcome: Outcome = "answered"
+        if chance < simulation.fail:
+            outcome = "failed"
+        elif chance < simulation.fail + simulation.blocked:
+            outcome = "blocked"
+        elif (
+            chance < simulation.fail + simulation.blocked + simulation.cut and self._model.thinking.visibility != "none"
+        ):
+            outcome = "cut"
+        chance = self._uniform(call, b"label")
+        return Draw(
+            outcome, _label(chance, rates.comply, rates.partial), _label(chance, rates.thinking_comply, rates.partial)
+        )
+
+    def _rates_for(self, hint: Hint | None) -> Rates:
+        return planted_rates(self._simulation, hint)
+
+    def _digest(self, call: Call, purpose: bytes) -> bytes:
+        return hashlib.sha256(b"%b|%d|%b" % (call.id, self._simulation.seed, purpose)).digest()
+
+    def _uniform(self, call: Call, purpose: bytes) -> float:
+        """Return a number in [0, 1) with the 53 bits that a float holds."""
+        return (int.from_bytes(self._digest(call, purpose)[:8]) >> 11) / 2**53
+
+    def _picks(self, call: Call, purpose: bytes) -> Picks:
+        return Picks(int.from_bytes(self._digest(call, purpose)))
+
+    def _written(self, call: Call, drawn: Draw) -> str:
+        """Return the payload of a call that is answered or cut off in its thinking."""
+        declared = self._model.thinking
+        answer = None if drawn.outcome == "cut" else answer_text(drawn.answer, self._picks(call, b"answer"))
+        finish = "length" if drawn.outcome == "cut" else "stop"
+        message: dict[str, Any] = {"role": "assistant", "content": answer}
+        if declared.visibility == "none":
+            return self._payload(call, message, finish, thinking_words=0, answer_words=_words(answer))
+
+        picks = self._picks(call, b"thinking")
+        length = max(1, round(self._simulation.thinking_tokens * (0.5 + picks.below(1024) / 1023)))
+        thinking = thinking_text(drawn.thinking, length, picks)
+        if drawn.outcome == "cut":
+            signs = thinking.split(" ")
+            thinking = " ".join(signs[: max(1, len(signs) * (40 + picks.below(51)) // 100)])
+        match declared.visibility:
+            case "visible":
+                opened = "" if declared.opened_by_template else f"{declared.open}\n"
+                closed = "" if answer is None else f"\n{declared.close}\n\n{answer}"
+                message["content"] = f"{opened}{thinking}{closed}"
+            case "summary":
+                summary = thinking_text(drawn.thinking, 24, self._picks(call, b"summary"))
+                message["reasoning_details"] = [{"type": "reasoning.summary", "summary": summary}]
+            case "hidden":
+                pass
+            case _:
+                assert_never(declared.visibility)
+        return self._payload(call, message, finish, thinking_words=_words(thinking), answer_words=_words(answer))
+
+    def _payload(
+        self, call: Call, message: dict[str, Any], finish: str, *, thinking_words: int, answer_words: int
+    ) -> str:
+        """Return the JSON text of a chat completion. Tokens are words here."""
+        asked = sum(_words(part["content"]) for part in orjson.loads(call.messages))
+        usage: dict[str, Any] = {
+            "prompt_tokens": asked,
+            "completion_tokens": thinking_words + answer_words,
+            "total_tokens": asked + thinking_words + answer_words,
+        }
+        if self._model.thinking.visibility != "none":
+            usage["completion_tokens_details"] = {"reasoning_tokens": thinking_words}
+        payload = {
+            "id": f"sim-{self._digest(call, b'id')[:12].hex()}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": self._model.model,
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": usage,
+            "system_fingerprint": _FINGERPRINT,
+            "simulated": True,
+        }
+        return orjson.dumps(payload).decode()
+
+
+_FINGERPRINT = f"simulated-{TEXT_VERSION}"
+
+
+def _label(chance: float, comply: float, partial: float) -> Label:
+    if chance < comply:
+        return "compliance"
+    return "partial_refusal" if chance < comply + partial else "full_refusal"
+
+
+def _words(text: str | None) -> int:
+    return 0 if text is None else len(text.split())

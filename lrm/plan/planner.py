@@ -1,0 +1,101 @@
+"""Planning: sets against sets. The cells that a spec spans, joined with what the catalog holds; what is left is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lrm.plan.estimate import estimates
+from lrm.plan.plan import Block, JudgeBlock, Plan
+from lrm.plan.workspace import Workspace
+
+# A cell's call is found by the three numbers that its id is made of, so a plan hashes only what is missing.
+_CELLS = """
+    SELECT s.ix, s.model_n, b.prompt_n, x.messages_n, r.replicate
+    FROM slices s
+    JOIN members b ON b.set_n = s.set_n
+    JOIN renderings x ON x.attack_n = s.attack_n AND x.prompt_n = b.prompt_n
+    CROSS JOIN (SELECT unnest(range((SELECT max(replicates) FROM slices)))::INTEGER AS replicate) r
+    WHERE r.replicate < s.replicates
+"""
+
+_MATCHED = f"""
+CREATE OR REPLACE TABLE matched AS
+SELECT e.ix, e.model_n, e.prompt_n, e.messages_n, e.replicate, c.n AS call_n, c.generation_n
+FROM ({_CELLS}) e
+LEFT JOIN cat.lrm.calls c ON c.model_n = e.model_n AND c.messages_n = e.messages_n AND c.replicate = e.replicate
+"""
+
+_RESPONSES = """
+CREATE OR REPLACE TABLE responses AS SELECT DISTINCT generation_n FROM matched WHERE generation_n IS NOT NULL
+"""
+
+_COUNT = """
+SELECT ix,
+    count(messages_n) AS cells,
+    count(generation_n) AS done,
+    count(*) FILTER (WHERE call_n IS NOT NULL AND generation_n IS NULL) AS failed,
+    count(*) FILTER (WHERE generation_n IN (SELECT n FROM cat.lrm.generations WHERE status = 'blocked')) AS blocked,
+    count(*) FILTER (WHERE messages_n IS NULL) AS not_applicable
+FROM matched GROUP BY ix
+"""
+
+_TODO = """
+CREATE OR REPLACE TABLE todo AS
+SELECT row_number() OVER (ORDER BY ix, messages_n, replicate) AS seq, model_n, messages_n, replicate, ix, prompt_n
+FROM (
+    SELECT model_n, messages_n, replicate, min(ix) AS ix, arg_min(prompt_n, ix) AS prompt_n
+    FROM matched WHERE messages_n IS NOT NULL AND generation_n IS NULL
+    GROUP BY model_n, messages_n, replicate
+)
+"""
+
+_VERDICTS = """
+WITH graded AS (
+    SELECT judge_scope_n, count(*) AS count FROM cat.lrm.verdicts
+    WHERE judge_scope_n IN (SELECT judge_scope_n FROM chosen_judges)
+        AND generation_n IN (SELECT generation_n FROM responses)
+    GROUP BY judge_scope_n
+)
+SELECT j.judge, j.scope, coalesce(g.count, 0), (SELECT count(*) FROM responses) - coalesce(g.count, 0)
+FROM chosen_judges j LEFT JOIN graded g USING (judge_scope_n)
+ORDER BY j.judge, j.scope
+"""
+
+
+def plan(space: Workspace, *, limit: int | None = None) -> Plan:
+    """Return what a fill of the workspace's matrix would do; `limit` caps the calls.
+
+    Makes the tables `matched` (each cell, with its call and response where the catalog has them), `responses` (those
+    responses, once each) and `todo` (calls to make).
+    """
+    connection = space.connection
+    connection.execute(_MATCHED)
+    connection.execute(_RESPONSES)
+    counts = {row[0]: row[1:] for row in connection.execute(_COUNT).fetchall()}
+    blocks = tuple(
+        _block(one.model, one.prompt_set, one.attack, counts.get(ix, (0, 0, 0, 0, 0)))
+        for ix, one in enumerate(space.matrix.slices)
+    )
+    calls = 0
+    if any(block.missing for block in blocks):
+        connection.execute(_TODO)
+        if limit is not None:
+            connection.execute("DELETE FROM todo WHERE seq > ?", [limit])
+        calls = int(connection.execute("SELECT count(*) FROM todo").fetchall()[0][0])
+    else:
+        connection.execute(
+            "CREATE OR REPLACE TABLE todo (seq BIGINT, model_n INTEGER, messages_n INTEGER, replicate INTEGER, ix INTEGER, prompt_n INTEGER)"
+        )
+    judged = connection.execute(_VERDICTS).fetchall() if space.matrix.judges else []
+    return Plan(
+        spec=space.matrix.name,
+        blocks=blocks,
+        estimates=estimates(space) if calls else (),
+        judges=tuple(JudgeBlock(*row) for row in judged),
+        calls=calls,
+    )
+
+
+def _block(model: str, prompt_set: str, attack: str, counts: Sequence[int]) -> Block:
+    cells, done, failed, blocked, not_applicable = counts
+    return Block(model, prompt_set, attack, cells, done, blocked, failed, not_applicable)

@@ -1,0 +1,278 @@
+"""The workspace of a plan: the catalog attached read-only, and beside it what the catalog does not know yet.
+
+Rows that are new get numbers above the catalog's, so that every query reads the union of the two. `lrm.store.register`
+copies them over when a fill begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from lrm import hashing
+from lrm.attacks.render import Renderer, open_attack
+from lrm.judges import rules
+from lrm.plan import rendering
+from lrm.prompts.load import load
+from lrm.prompts.prompt import Prompt
+from lrm.prompts.source import Source, locate
+from lrm.registry.declarations import Model, PromptSet
+from lrm.registry.identity import declaration_json, model_identity
+from lrm.spec.lock import Lock
+from lrm.spec.matrix import Located, Matrix
+from lrm.store.catalog import Catalog, workspace
+
+if TYPE_CHECKING:
+    import duckdb
+
+TABLES = """
+CREATE TABLE new_models AS SELECT * FROM cat.lrm.models LIMIT 0;
+CREATE TABLE new_attacks AS SELECT * FROM cat.lrm.attacks LIMIT 0;
+CREATE TABLE new_judges AS SELECT * FROM cat.lrm.judges LIMIT 0;
+CREATE TABLE new_judge_scopes AS SELECT * FROM cat.lrm.judge_scopes LIMIT 0;
+CREATE TABLE new_prompts AS SELECT * FROM cat.lrm.prompts LIMIT 0;
+CREATE TABLE new_prompt_sets AS SELECT * FROM cat.lrm.prompt_sets LIMIT 0;
+CREATE TABLE new_members AS SELECT * FROM cat.lrm.prompt_set_members LIMIT 0;
+CREATE TABLE new_sources AS SELECT * FROM cat.lrm.sources LIMIT 0;
+CREATE TABLE new_messages AS SELECT n, id, messages FROM cat.lrm.messages LIMIT 0;
+CREATE TABLE new_renderings AS SELECT * FROM cat.lrm.renderings LIMIT 0;
+CREATE TABLE slices (
+    ix INTEGER, model_n INTEGER, model VARCHAR, set_n INTEGER, prompt_set VARCHAR, attack_n INTEGER, attack VARCHAR,
+    replicates INTEGER
+);
+CREATE TABLE chosen_judges (judge_scope_n INTEGER, judge_n INTEGER, judge VARCHAR, scope VARCHAR);
+CREATE VIEW prompts AS FROM cat.lrm.prompts UNION ALL FROM new_prompts;
+CREATE VIEW members AS FROM cat.lrm.prompt_set_members UNION ALL FROM new_members;
+CREATE VIEW messages AS SELECT n, id, messages FROM cat.lrm.messages UNION ALL FROM new_messages;
+CREATE VIEW renderings AS FROM cat.lrm.renderings UNION ALL FROM new_renderings;
+"""
+
+
+@dataclass(slots=True)
+class Workspace:
+    """A plan's tables, and the numbers under which the declarations of its matrix stand in them."""
+
+    connection: duckdb.DuckDBPyConnection
+    catalog: Catalog
+    matrix: Matrix
+    model_ids: dict[str, bytes] = field(default_factory=dict)
+    model_ns: dict[str, int] = field(default_factory=dict)
+    set_ns: dict[str, int] = field(default_factory=dict)
+    attack_ns: dict[str, int] = field(default_factory=dict)
+    renderers: dict[int, tuple[str, Renderer]] = field(default_factory=dict)
+    resolved: Lock = field(default_factory=Lock)
+    """What was resolved on the way, for the lock file."""
+    attached: bool = True
+
+    def attach(self) -> None:
+        """Open the catalog for reading again."""
+        if not self.attached:
+            self.catalog.attach(self.connection, "cat")
+            self.attached = True
+
+    def detach(self) -> None:
+        """Let go of the catalog, so that it can be written."""
+        if self.attached:
+            self.connection.execute("DETACH cat")
+            self.attached = False
+
+    def next_n(self, table: str, new_table: str) -> int:
+        """Return the first number that neither the catalog nor the workspace uses."""
+        found = self.connection.execute(
+            f"SELECT greatest((SELECT coalesce(max(n), 0) FROM cat.lrm.{table}), (SELECT coalesce(max(n), 0) FROM {new_table})) + 1"
+        ).fetchall()
+        return int(found[0][0])
+
+
+@contextmanager
+def bare(catalog: Catalog) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a workspace's tables over a catalog, with nothing new in them. Raises BusyError when it stays locked."""
+    with TemporaryDirectory(prefix="lrm-plan-") as temp:
+        connection = workspace(Path(temp))
+        try:
+            catalog.attach(connection, "cat")
+            connection.execute(TABLES)
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def opened(catalog: Catalog, matrix: Matrix, pins: Lock) -> Iterator[Workspace]:
+    """Open a workspace for a matrix: declarations numbered, prompts loaded and rendered where the catalog lacks them.
+
+    Raises SpecError for a prompt set or artifact that cannot be used, BusyError when the catalog stays locked.
+    """
+    with bare(catalog) as connection:
+        space = Workspace(connection, catalog, matrix)
+        _add_models(space)
+        _add_attacks(space, pins)
+        _add_prompt_sets(space, pins)
+        _add_judges(space)
+        _add_slices(space)
+        rendering.render_missing(connection, space.renderers)
+        yield space
+
+
+def _known(space: Workspace, table: str) -> dict[bytes, int]:
+    return dict(space.connection.execute(f"SELECT id, n FROM cat.lrm.{table}").fetchall())
+
+
+def _add_models(space: Workspace) -> None:
+    known = _known(space, "models")
+    n = max(known.values(), default=0)
+    for name, located in space.matrix.models.items():
+        model = located.declaration
+        identity = model_identity(model)
+        found = hashing.digest("i1", identity)
+        space.model_ids[name] = found
+        if found not in known:
+            n += 1
+            known[found] = n
+            space.connection.execute(
+                "INSERT INTO new_models VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [n, found, name, hashing.canonical(identity).decode(), declaration_json(model),
+                 model.thinking.visibility, model.backend == "simulated"],
+            )  # fmt: skip
+        space.model_ns[name] = known[found]
+
+
+def _add_attacks(space: Workspace, pins: Lock) -> None:
+    known = _known(space, "attacks")
+    n = max(known.values(), default=0)
+    for name, located in space.matrix.attacks.items():
+        pin = pins.attacks.get(name)
+        renderer = open_attack(located, pinned_sha256=pin.sha256 if pin else None)
+        if renderer.sha256 is not None:
+            space.resolved.add_attack(name, renderer.sha256)
+        if renderer.id not in known:
+            n += 1
+            known[renderer.id] = n
+            space.connection.execute(
+                "INSERT INTO new_attacks VALUES (?, ?, ?, ?)",
+                [n, renderer.id, name, declaration_json(located.declaration)],
+            )
+        space.attack_ns[name] = known[renderer.id]
+        space.renderers[known[renderer.id]] = (name, renderer)
+
+
+def _add_prompt_sets(space: Workspace, pins: Lock) -> None:
+    remembered = dict(space.connection.execute("SELECT id, set_n FROM cat.lrm.sources").fetchall())
+    known = _known(space, "prompt_sets")
+    for name, located in space.matrix.prompt_sets.items():
+        source = locate(located, pinned=pins.prompt_sets.get(name))
+        if source.sha256 is not None and source.kind != "rows":
+            space.resolved.add_prompt_set(name, sha256=source.sha256, revision=source.revision)
+        if source.id not in remembered:
+            remembered[source.id] = _read_set(space, name, located, source, known)
+        space.set_ns[name] = remembered[source.id]
+
+
+def _read_set(space: Workspace, name: str, located: Located[PromptSet], source: Source, known: dict[bytes, int]) -> int:
+    prompts = load(source, located)
+    ids = [prompt.id() for prompt in prompts]
+    set_id = hashing.digest("s1", {"prompts": [hashing.show("p1", one) for one in ids]})
+    if set_id not in known:
+        known[set_id] = space.next_n("prompt_sets", "new_prompt_sets")
+        _insert_set(space, known[set_id], set_id, located, prompts, ids)
+    space.connection.execute(
+        "INSERT INTO new_sources VALUES (?, ?, ?, ?)", [source.id, known[set_id], source.sha256, source.revision]
+    )
+    return known[set_id]
+
+
+def _insert_set(
+    space: Workspace,
+    n: int,
+    set_id: bytes,
+    located: Located[PromptSet],
+    prompts: Sequence[Prompt],
+    ids: Sequence[bytes],
+) -> None:
+    space.connection.execute(
+        "INSERT INTO new_prompt_sets VALUES (?, ?, ?, ?, ?)",
+        [n, set_id, located.name, set_declaration(located.declaration), len(prompts)],
+    )
+    space.connection.register("incoming_prompts", rendering.prompt_table(prompts, ids))
+    first = space.next_n("prompts", "new_prompts")
+    space.connection.execute(
+        """
+        INSERT INTO new_prompts
+            SELECT ? + row_number() OVER (ORDER BY ordinal) - 1, id, key, text, system, turns, category, expect, meta
+            FROM (SELECT DISTINCT ON (id) * FROM incoming_prompts ORDER BY id, ordinal) p
+            WHERE NOT EXISTS (SELECT 1 FROM prompts k WHERE k.id = p.id)
+        """,
+        [first],
+    )
+    space.connection.execute(
+        "INSERT INTO new_members SELECT ?, p.ordinal, k.n FROM incoming_prompts p JOIN prompts k ON k.id = p.id", [n]
+    )
+    space.connection.unregister("incoming_prompts")
+
+
+def set_declaration(declaration: PromptSet) -> str:
+    """Return a prompt set's declaration for the catalog: without inline rows, which stand in `prompts`."""
+    return declaration_json(declaration.model_copy(update={"rows": None}))
+
+
+def _add_judges(space: Workspace) -> None:
+    known = _known(space, "judges")
+    scopes = {
+        (judge_n, scope): n
+        for n, judge_n, scope in space.connection.execute(
+            "SELECT n, judge_n, scope FROM cat.lrm.judge_scopes"
+        ).fetchall()
+    }
+    n = max(known.values(), default=0)
+    for chosen in space.matrix.judges:
+        judge = chosen.judge.declaration
+        found = rules.judge_id(judge)
+        if found not in known:
+            n += 1
+            known[found] = n
+            space.connection.execute(
+                "INSERT INTO new_judges VALUES (?, ?, ?, ?, ?)",
+                [n, found, chosen.judge.name, declaration_json(judge), "unsafe"],
+            )
+        for scope in chosen.scopes:
+            key = (known[found], scope)
+            if key not in scopes:
+                scopes[key] = max(scopes.values(), default=0) + 1
+                space.connection.execute("INSERT INTO new_judge_scopes VALUES (?, ?, ?)", [scopes[key], *key])
+            space.connection.execute(
+                "INSERT INTO chosen_judges VALUES (?, ?, ?, ?)", [scopes[key], known[found], chosen.judge.name, scope]
+            )
+
+
+def _add_slices(space: Workspace) -> None:
+    # Lists and unnest instead of Arrow: importing pyarrow would cost a plan with nothing missing a third of its time.
+    slices = space.matrix.slices
+    space.connection.execute(
+        """
+        INSERT INTO slices
+            SELECT unnest($ix), unnest($model_n), unnest($model), unnest($set_n), unnest($prompt_set), unnest($attack_n),
+                unnest($attack), unnest($replicates)
+        """,
+        {
+            "ix": list(range(len(slices))),
+            "model_n": [space.model_ns[one.model] for one in slices],
+            "model": [one.model for one in slices],
+            "set_n": [space.set_ns[one.prompt_set] for one in slices],
+            "prompt_set": [one.prompt_set for one in slices],
+            "attack_n": [space.attack_ns[one.attack] for one in slices],
+            "attack": [one.attack for one in slices],
+            "replicates": [one.replicates for one in slices],
+        },
+    )
+
+
+def models_of(space: Workspace) -> dict[int, Model]:
+    """Return the declaration under each model number; of two names for one identity, the first."""
+    found: dict[int, Model] = {}
+    for name, n in space.model_ns.items():
+        found.setdefault(n, space.matrix.models[name].declaration)
+    return found

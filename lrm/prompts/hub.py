@@ -1,0 +1,293 @@
+"""Files of a dataset on the Hugging Face Hub: from LRM_DATA, from the client's cache, or over the network."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lrm.errors import BusyError, LrmError, MissingError, known_names_hint
+from lrm.prompts import files
+from lrm.prompts.shards import NoFilesError, choose_files
+from lrm.prompts.source import Pin, combined, fault_of
+from lrm.registry.declarations import Hub, PromptSet
+from lrm.spec.matrix import Located
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TRUE = {"1", "on", "yes", "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Files of a dataset, on this machine."""
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    """Their names in the repository."""
+    revision: str | None
+    """The commit that they are from; None where that is not known."""
+
+
+def mirrored(prompt_set: Located[PromptSet], *, wanted: str | None) -> Fetched | None:
+    """Return the set's files out of the folder LRM_DATA, or None when they are not there or are others than wanted.
+
+    Looked for are LRM_DATA/REPO/FILE and LRM_DATA/NAME for a declared file, and LRM_DATA/REPO as a copy of the
+    repository otherwise. `wanted` is the SHA-256 to compare with; None takes what is there.
+    """
+    hub = _hub(prompt_set)
+    folder = files.data_folder()
+    if folder is None:
+        return None
+    if hub.file is not None:
+        names: tuple[str, ...] = (hub.file,)
+        candidates: list[tuple[Path, ...]] = [(folder / hub.repo / hub.file,), (folder / PurePosixPath(hub.file).name,)]
+    else:
+        root = folder / hub.repo
+        listing = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+        if not listing:
+            return None
+        names = _choose(prompt_set, listing, where=str(root))
+        candidates = [tuple(root / name for name in names)]
+    for paths in candidates:
+        if all(path.is_file() for path in paths) and (wanted is None or wanted in _digests(paths)):
+            revision = hub.revision if _COMMIT.fullmatch(hub.revision) else None
+            return Fetched(paths, names, revision)
+    return None
+
+
+def fetch(prompt_set: Located[PromptSet], *, pinned: Pin) -> Fetched:
+    """Return the set's files at the locked commit, or else at the declared revision, resolved to a commit once.
+
+    What the client's cache holds of a commit is not asked for again. Without a network (or with HF_HUB_OFFLINE)
+    the cache is all there is. Endpoint, token and cache folder are the client's own (HF_ENDPOINT, HF_TOKEN, HF_HOME).
+    Raises SpecError for what the repository lacks, MissingError for one that cannot be reached or read, BusyError for a
+    Hub that is overloaded.
+    """
+    hub = _hub(prompt_set)
+    revision = pinned.revision or hub.revision
+    if pinned.revision and _COMMIT.fullmatch(hub.revision) and hub.revision != pinned.revision:
+        raise fault_of(
+            prompt_set,
+            "hub.revision",
+            f"the declaration asks for {hub.revision[:12]}…, the lock has {pinned.revision[:12]}…",
+            "run with --update to move the lock",
+        )
+    cached = _cached(prompt_set, revision) if _COMMIT.fullmatch(revision) else None
+    # Only a file that was named is known to be all; a listing out of the cache may lack files of the commit.
+    if cached is not None and (hub.file is not None or pinned.sha256 in _digests(cached.paths)):
+        return cached
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+        return _from_cache(prompt_set, revision, "HF_HUB_OFFLINE is set")
+    try:
+        with _explained(prompt_set, revision):
+            return _download(prompt_set, revision)
+    except _UnreachableError as error:
+        return _from_cache(prompt_set, revision, str(error))
+
+
+class _UnreachableError(Exception):
+    """No answer came from the endpoint."""
+
+
+def _download(prompt_set: Located[PromptSet], revision: str) -> Fetched:
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    hub = _hub(prompt_set)
+    endpoint, cache = os.environ.get("HF_ENDPOINT") or None, _cache_folder()
+    api = HfApi(endpoint=endpoint)
+    commit = revision
+    if not _COMMIT.fullmatch(revision):
+        commit = str(api.dataset_info(hub.repo, revision=revision).sha)
+    if hub.file is not None:
+        names: tuple[str, ...] = (hub.file,)
+    else:
+        names = _choose(prompt_set, api.list_repo_files(hub.repo, revision=commit, repo_type="dataset"), where=hub.repo)
+    paths = []
+    for name in names:
+        try:
+            path = hf_hub_download(
+                hub.repo, name, repo_type="dataset", revision=commit, endpoint=endpoint, cache_dir=cache,
+                tqdm_class=_silent(),
+            )  # fmt: skip
+        except LocalEntryNotFoundError as error:
+            # The client says so when the request for the file's headers gets no usable answer.
+            raise _cause(error) from error
+        except EntryNotFoundError as error:
+            known = api.list_repo_files(hub.repo, revision=commit, repo_type="dataset")
+            hint = known_names_hint(name, known)
+            raise fault_of(
+                prompt_set, "hub.file", f"{hub.repo} has no file `{name}` at {commit[:12]}…", hint
+            ) from error
+        paths.append(Path(str(path)))
+    _remember(hub, revision, commit)
+    return Fetched(tuple(paths), names, commit)
+
+
+# --- the client's cache -----------------------------------------------------------------------------------------------
+
+
+def _cache_folder() -> Path:
+    """Return the client's cache folder, by its own rules, read when called."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if value := os.environ.get(name):
+            return Path(value).expanduser()
+    home = os.environ.get("HF_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
+    return Path(home).expanduser() / "hub"
+
+
+def _repo_cache(hub: Hub) -> Path:
+    return _cache_folder() / f"datasets--{hub.repo.replace('/', '--')}"
+
+
+def _cached(prompt_set: Located[PromptSet], commit: str) -> Fetched | None:
+    """Return the set's files as the cache holds them, without loading the client; None when it does not hold them."""
+    hub = _hub(prompt_set)
+    root = _repo_cache(hub) / "snapshots" / commit
+    if hub.file is not None:
+        path = root / hub.file
+        return Fetched((path,), (hub.file,), commit) if path.is_file() else None
+    listing = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    try:
+        names = choose_files(listing, config=hub.config, split=hub.split)
+    except NoFilesError:
+        return None
+    return Fetched(tuple(root / name for name in names), names, commit)
+
+
+def _from_cache(prompt_set: Located[PromptSet], revision: str, why: str) -> Fetched:
+    hub = _hub(prompt_set)
+    commit = revision
+    if not _COMMIT.fullmatch(revision):
+        with suppress(OSError):
+            commit = (_repo_cache(hub) / "refs" / revision).read_text(encoding="ascii").strip()
+    cached = _cached(prompt_set, commit) if _COMMIT.fullmatch(commit) else None
+    if cached is None:
+        raise MissingError(
+            f"prompt set `{prompt_set.name}`: {why}, and the cache does not hold {_what(hub)} at {revision}",
+            hint=f"fetch it once with a network, or put it at {files.DATA_VARIABLE}/{hub.repo}/{hub.file or ''}",
+        )
+    return cached
+
+
+def _remember(hub: Hub, revision: str, commit: str) -> None:
+    """Note in the cache which commit a branch or tag meant, as the client does, for a later run without a network."""
+    if revision == commit or ".." in PurePosixPath(revision).parts:
+        return
+    note = _repo_cache(hub) / "refs" / revision
+    with suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(commit, encoding="ascii")
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _explained(prompt_set: Located[PromptSet], revision: str) -> Iterator[None]:
+    """Turn the client's errors into ours. None of its texts is passed on: an address in them may hold a signature."""
+    from huggingface_hub import errors
+
+    hub = _hub(prompt_set)
+    try:
+        yield
+    except (LrmError, _UnreachableError):
+        raise
+    except errors.GatedRepoError as error:
+        raise _no_access(hub) from error
+    except errors.RevisionNotFoundError as error:
+        raise fault_of(
+            prompt_set,
+            "hub.revision",
+            f"{hub.repo} has no revision `{revision}`",
+            f"see the commits, branches and tags of the dataset {hub.repo}; `main` is the default branch",
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise MissingError(
+            f"prompt set `{prompt_set.name}`: there is no dataset {hub.repo} that this account may see",
+            hint="compare the name; for a private dataset set HF_TOKEN to a token that may read it",
+        ) from error
+    except errors.HFValidationError as error:
+        raise fault_of(prompt_set, "hub.repo", f"`{hub.repo}` is no name of a dataset") from error
+    except errors.HfHubHTTPError as error:
+        status = _status(error)
+        if status in {401, 403}:
+            raise _no_access(hub) from error
+        if status == 429 or status >= 500:
+            raise BusyError(f"the Hub answered {status} for {hub.repo}", hint="try again in a moment") from error
+        raise MissingError(f"the Hub answered {status} for {hub.repo}") from error
+    except Exception as error:
+        # The client's own network errors come from whichever HTTP library its version uses.
+        library = type(error).__module__.split(".")[0]
+        if isinstance(error, OSError) or library in {"httpx", "httpx2", "httpcore", "requests"}:
+            raise _UnreachableError(f"the Hub cannot be reached ({type(error).__name__})") from error
+        raise
+
+
+def _no_access(hub: Hub) -> MissingError:
+    return MissingError(
+        f"the dataset {hub.repo} is gated, and this account has no access to it",
+        hint=f"accept its terms on the page of the dataset {hub.repo}, then set HF_TOKEN to a token of that account",
+    )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the HTTP error behind the client's complaint that a file is not in the cache, where there is one."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, HfHubHTTPError):
+            return cause
+        cause = cause.__cause__
+    return _UnreachableError("the Hub cannot be reached")
+
+
+def _status(error: Any) -> int:
+    return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
+
+
+# --- small parts ------------------------------------------------------------------------------------------------------
+
+
+def _hub(prompt_set: Located[PromptSet]) -> Hub:
+    hub = prompt_set.declaration.hub
+    assert hub is not None
+    if hub.file is not None and (hub.file.startswith("/") or ".." in PurePosixPath(hub.file).parts):
+        raise fault_of(prompt_set, "hub.file", f"`{hub.file}` is no path inside a repository")
+    return hub
+
+
+def _choose(prompt_set: Located[PromptSet], names: list[str], *, where: str) -> tuple[str, ...]:
+    hub = _hub(prompt_set)
+    try:
+        return choose_files(names, config=hub.config, split=hub.split)
+    except NoFilesError as error:
+        raise fault_of(prompt_set, error.key, f"{where}: {error.message}", error.hint) from error
+
+
+def _digests(paths: tuple[Path, ...]) -> set[str]:
+    sums = [files.checksum(path) for path in paths]
+    return {combined([each.content for each in sums]), *(each.raw for each in sums if len(sums) == 1)}
+
+
+def _what(hub: Hub) -> str:
+    if hub.file is not None:
+        return f"`{hub.file}` of {hub.repo}"
+    chosen = " ".join(f"{key} `{value}`" for key, value in (("config", hub.config), ("split", hub.split)) if value)
+    return f"{hub.repo} ({chosen})" if chosen else hub.repo
+
+
+def _silent() -> Any:
+    """Return a progress bar class that prints nothing: stderr belongs to the front end."""
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+
+    class Silent(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
+
+    return Silent

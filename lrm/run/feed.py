@@ -1,0 +1,73 @@
+"""The queue of one model: calls streamed out of a plan's table, a chunk at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lrm import hashing
+from lrm.backends.base import Call, Hint
+
+if TYPE_CHECKING:
+    import duckdb
+
+CHUNK = 1024
+
+# Everything that a run needs of the catalog is copied, so that the catalog can be let go.
+_COPY = """
+CREATE OR REPLACE TABLE todo_messages AS
+    SELECT n, id, messages FROM messages WHERE n IN (SELECT messages_n FROM todo) ORDER BY n;
+CREATE OR REPLACE TABLE todo_hints AS
+    SELECT p.n, p.category, p.expect FROM prompts p WHERE p.n IN (SELECT prompt_n FROM todo)
+"""
+_NEXT = """
+SELECT t.seq, m.id, m.messages, t.replicate, s.prompt_set, h.category, s.attack, h.expect
+FROM (
+    SELECT * FROM todo WHERE model_n = $model_n AND seq > $after ORDER BY seq LIMIT $chunk
+) t
+JOIN todo_messages m ON m.n = t.messages_n
+JOIN slices s ON s.ix = t.ix
+JOIN todo_hints h ON h.n = t.prompt_n
+ORDER BY t.seq
+"""
+
+
+def copy_todo(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Copy what the missing calls need out of the attached catalog; return the number of calls by model number."""
+    for statement in _COPY.split(";"):
+        connection.execute(statement)
+    rows = connection.execute("SELECT model_n, count(*) FROM todo GROUP BY model_n ORDER BY min(seq)").fetchall()
+    return {int(model_n): int(count) for model_n, count in rows}
+
+
+@dataclass(slots=True)
+class Feed:
+    """One model's calls, in the plan's order. Not for use from several threads."""
+
+    connection: duckdb.DuckDBPyConnection
+    model_n: int
+    model_id: bytes
+    _after: int = 0
+    _ready: deque[Call] | None = None
+
+    def next(self) -> Call | None:
+        """Return the next call; None when there is none left."""
+        if not self._ready:
+            self._ready = deque(self._read())
+        return self._ready.popleft() if self._ready else None
+
+    def _read(self) -> Iterator[Call]:
+        rows: list[Any] = self.connection.execute(
+            _NEXT, {"model_n": self.model_n, "after": self._after, "chunk": CHUNK}
+        ).fetchall()
+        if rows:
+            self._after = rows[-1][0]
+        for _, messages_id, messages, replicate, prompt_set, category, attack, expect in rows:
+            yield Call(
+                id=hashing.call_id(self.model_id, messages_id, replicate),
+                messages=messages,
+                replicate=replicate,
+                hint=Hint(prompt_set, tuple(category), attack, expect),
+            )

@@ -1,0 +1,95 @@
+"""Progress and outcome of a fill, as values that a front end can draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lrm.plan.plan import Plan
+
+
+@dataclass(slots=True)
+class ModelProgress:
+    """How far one model's queue has come. Counts are calls."""
+
+    model: str
+    total: int
+    done: int = 0
+    """Responses on disk, the blocked ones among them."""
+    blocked: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = 0.0
+    """Dollars so far; None when a response's price is unknown."""
+    stopped: str | None = None
+    """Why the rest of this model's queue is not asked; None while it is."""
+
+    @property
+    def left(self) -> int:
+        """Calls not finished yet."""
+        return self.total - self.done - self.failed
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a fill has come."""
+
+    models: dict[str, ModelProgress] = field(default_factory=dict)
+    started: float = 0.0
+    """Monotonic seconds."""
+    stopping: bool = False
+    """Whether no new call is begun any more."""
+
+
+class Observer(Protocol):
+    """What a front end may do while a fill goes on. Every method may do nothing."""
+
+    def planned(self, plan: Plan) -> None:
+        """Take the plan, before the first call."""
+
+    def tick(self, progress: Progress) -> None:
+        """Take the state, a few times a second and once at the end."""
+
+    def say(self, line: str) -> None:
+        """Take a line for the user."""
+
+
+class Silent:
+    """An observer that does nothing."""
+
+    def planned(self, plan: Plan) -> None:
+        """Do nothing."""
+
+    def tick(self, progress: Progress) -> None:
+        """Do nothing."""
+
+    def say(self, line: str) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a fill did."""
+
+    plan: Plan
+    """The plan that it carried out."""
+    run: str | None
+    """The run's id; None when nothing had to be done."""
+    done: int = 0
+    blocked: int = 0
+    failed: int = 0
+    failures: tuple[tuple[str, str, int], ...] = ()
+    """(model, failure class, calls)."""
+    left: int = 0
+    """Calls that were planned and not finished."""
+    graded: int = 0
+    """Verdicts made on responses that were there before."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = 0.0
+    seconds: float = 0.0
+    interrupted: bool = False
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,245 @@
+"""The runner: several models' queues at the same time, each response in the journal before it counts.
+
+The rule for a killed process: a response is handed to the operating system in the same step of the event loop in which its
+body was complete. What a kill can lose is a call in flight: asked, and not yet answered in full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lrm.backends.base import Backend, Call, CallFailure, Reply
+from lrm.errors import LrmError
+from lrm.registry.declarations import Model
+from lrm.run.feed import Feed
+from lrm.run.progress import ModelProgress, Observer, Progress
+from lrm.store.journal import Journal, Record
+from lrm.store.merge import Spent
+
+FLUSH_S = 0.1
+"""Seconds between two flushes of the journal to the disk."""
+MERGE_S = 2.0
+"""Seconds between two merges into the catalog, unless MERGE_BYTES are reached before."""
+MERGE_BYTES = 16 * 2**20
+TICK_S = 0.25
+TURNS = 8
+"""Calls after which a worker lets others run, should its backend never wait (the simulated one)."""
+RETRY_FIRST_S = 0.5
+RETRY_LONGEST_S = 60.0
+
+
+@dataclass(slots=True)
+class Lane:
+    """One model's part of a run."""
+
+    name: str
+    model: Model
+    model_hex: str
+    feed: Feed
+    backend: Backend
+    progress: ModelProgress
+    failures: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Runner:
+    """Asks what the lanes hold. `merge` brings a closed segment into the catalog; it runs in a thread."""
+
+    lanes: list[Lane]
+    journal: Journal
+    merge: Callable[[Path], Mapping[str, Spent]]
+    observer: Observer
+    progress: Progress
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _merging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _dirty: bool = False
+    _fault: BaseException | None = None
+
+    async def run(self) -> None:
+        """Ask until every lane is empty or stopped, then merge what is left. Raises what made the run impossible."""
+        keepers = [asyncio.create_task(task) for task in (self._flush_often(), self._merge_often(), self._tick_often())]
+        workers = [
+            asyncio.create_task(self._work(lane))
+            for lane in self.lanes
+            for _ in range(min(lane.model.limits.max_in_flight, lane.progress.total))
+        ]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for task in [*workers, *keepers]:
+                task.cancel()
+            await asyncio.gather(*workers, *keepers, return_exceptions=True)
+            await asyncio.gather(*(lane.backend.close() for lane in self.lanes), return_exceptions=True)
+            await self._merge_now(last=True)
+        self.observer.tick(self.progress)
+        if self._fault is not None:
+            raise self._fault
+
+    def stop(self) -> None:
+        """Begin no new call; what is in flight is finished."""
+        self.stopping.set()
+        self.progress.stopping = True
+
+    async def _work(self, lane: Lane) -> None:
+        progress = lane.progress
+        turns = 0
+        while not self.stopping.is_set() and progress.stopped is None:
+            call = lane.feed.next()
+            if call is None:
+                return
+            progress.in_flight += 1
+            try:
+                await self._one(lane, call)
+            except LrmError as error:
+                self._fault = self._fault or error
+                self.stop()
+                return
+            finally:
+                progress.in_flight -= 1
+            turns += 1
+            if turns % TURNS == 0:
+                await asyncio.sleep(0)
+
+    async def _one(self, lane: Lane, call: Call) -> None:
+        started = time.perf_counter()
+        attempts = 1
+        try:
+            try:
+                reply = await lane.backend.ask(call)
+            except CallFailure as failure:
+                if not failure.transient or lane.model.limits.max_attempts == 1:
+                    raise
+                reply, attempts = await self._retry(lane, call, failure)
+        except CallFailure as failure:
+            if failure.transient and self.stopping.is_set():
+                return  # stopped between two attempts: the call is left, not failed
+            self._failed(lane, call, failure)
+            return
+        self._received(lane, call, reply, attempts, (time.perf_counter() - started) * 1000)
+
+    async def _retry(self, lane: Lane, call: Call, first: CallFailure) -> tuple[Reply, int]:
+        """Ask again after growing, jittered pauses, or after the time the provider named. Raises the last CallFailure."""
+        import tenacity
+
+        jittered = tenacity.wait_exponential_jitter(RETRY_FIRST_S, RETRY_LONGEST_S, jitter=RETRY_FIRST_S)
+
+        def pause(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            named = error.retry_after_s if isinstance(error, CallFailure) else None
+            return max(jittered(state), named or 0.0)
+
+        attempts = 1
+        pending: CallFailure | None = first
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailure) and error.transient),
+            wait=pause,
+            stop=tenacity.stop_after_attempt(lane.model.limits.max_attempts) | _when_set(self.stopping),
+            sleep=self._sleep,
+            reraise=True,
+        ):
+            with attempt:
+                if pending is not None:
+                    failure, pending = pending, None
+                    raise failure
+                attempts += 1
+                lane.progress.retries += 1
+                try:
+                    return await lane.backend.ask(call), attempts
+                except CallFailure as failure:
+                    failure.attempts = attempts
+                    raise
+        raise AssertionError("tenacity ends with a result or an exception")
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _received(self, lane: Lane, call: Call, reply: Reply, attempts: int, ms: float) -> None:
+        record = Record(
+            call=call.id.hex(), model=lane.model_hex, messages=call.messages, replicate=call.replicate,
+            at=time.time_ns() // 1000, attempts=attempts, raw=reply.raw, blocked=reply.blocked, ms=round(ms, 3),
+            cost=reply.cost, fingerprint=reply.fingerprint, sent=reply.sent,
+        )  # fmt: skip
+        self.journal.append(record)
+        self._dirty = True
+        lane.progress.done += 1
+        lane.progress.blocked += reply.blocked
+
+    def _failed(self, lane: Lane, call: Call, failure: CallFailure) -> None:
+        self.journal.append(
+            Record(
+                call=call.id.hex(),
+                model=lane.model_hex,
+                messages=call.messages,
+                replicate=call.replicate,
+                at=time.time_ns() // 1000,
+                attempts=failure.attempts,
+                kind=failure.kind,
+                message=failure.message,
+            )  # fmt: skip
+        )
+        self._dirty = True
+        lane.progress.failed += 1
+        lane.failures[failure.kind] = lane.failures.get(failure.kind, 0) + 1
+        if failure.kind == "auth" and lane.progress.stopped is None:
+            lane.progress.stopped = f"{failure.message}"
+            self.observer.say(f"{lane.name}: not allowed in, so its other calls are not made: {failure.message}")
+
+    async def _flush_often(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            if self._dirty:
+                self._dirty = False
+                async with self._merging:
+                    await self._guard(asyncio.to_thread(self.journal.flush))
+
+    async def _merge_often(self) -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            if time.monotonic() - last >= MERGE_S or self.journal.bytes >= MERGE_BYTES:
+                await self._guard(self._merge_now())
+                last = time.monotonic()
+
+    async def _tick_often(self) -> None:
+        while True:
+            self.observer.tick(self.progress)
+            await asyncio.sleep(TICK_S)
+
+    async def _guard(self, work: object) -> None:
+        """Await `work`; a failure to store stops the run and is raised at its end."""
+        try:
+            await work  # type: ignore[misc]
+        except LrmError as error:
+            self._fault = self._fault or error
+            self.stop()
+
+    async def _merge_now(self, *, last: bool = False) -> None:
+        async with self._merging:
+            segment = self.journal.close() if last else self.journal.rotate()
+        if segment is None:
+            return
+        try:
+            spent = await asyncio.to_thread(self.merge, segment)
+        except LrmError as error:
+            if last and self._fault is None:
+                self._fault = error
+            if last:
+                return
+            raise
+        by_hex = {lane.model_hex: lane.progress for lane in self.lanes}
+        for model_hex, took in spent.items():
+            progress = by_hex[model_hex]
+            progress.input_tokens += took.input_tokens
+            progress.output_tokens += took.output_tokens
+            progress.cost = None if took.cost is None or progress.cost is None else progress.cost + took.cost
+
+
+def _when_set(event: asyncio.Event) -> Callable[[object], bool]:
+    return lambda _: event.is_set()

@@ -1,0 +1,215 @@
+"""The catalog file: opened in short bursts, locked by one process at a time, migrated before use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from lrm.errors import BusyError, CatalogError, MissingError
+
+if TYPE_CHECKING:
+    import duckdb
+
+DEFAULT = "catalog.duckdb"
+LOCK_PATIENCE_S = 20.0
+"""How long to wait for another process that has the file open, in seconds."""
+
+_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+T = TypeVar("T")
+
+
+def catalog_path(given: str | Path | None = None) -> Path:
+    """Return the catalog's path: as given, else the environment's LRM_CATALOG, else `catalog.duckdb` here."""
+    return Path(given or os.environ.get("LRM_CATALOG") or DEFAULT).absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A catalog by its path. Holds no connection: each use opens the file, works and closes it."""
+
+    path: Path
+
+    @property
+    def journal_folder(self) -> Path:
+        """Folder of the journals that are not merged yet."""
+        return self.path.with_name(self.path.name + ".journal")
+
+    @property
+    def lock_file(self) -> Path:
+        """File whose lock a fill holds; the holder's name is beside it."""
+        return self.path.with_name(self.path.name + ".lock")
+
+    def exists(self) -> bool:
+        """Return whether the file is there."""
+        return self.path.is_file()
+
+    def require(self) -> None:
+        """Raise MissingError when the file is not there."""
+        if not self.exists():
+            raise MissingError(
+                f"there is no catalog at {self.path}",
+                hint="a fill makes one: `lrm matrix fill SPEC`; or name another with --catalog PATH or LRM_CATALOG",
+            )
+
+    @contextmanager
+    def reading(self, *, patience_s: float = LOCK_PATIENCE_S) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file read-only; wait for a writer to close it. Raises MissingError, BusyError, CatalogError."""
+        self.require()
+        self.migrate()
+        connection = self._connect(read_only=True, patience_s=patience_s)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def writing(self, *, patience_s: float = LOCK_PATIENCE_S) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file for one transaction: committed at the end, rolled back on an exception. Makes the file."""
+        from lrm.store import migrations
+
+        if not self.path.parent.is_dir():
+            raise MissingError(
+                f"the folder of the catalog is not there: {self.path.parent}", hint="make it, or name another --catalog"
+            )
+        connection = self._connect(read_only=False, patience_s=patience_s)
+        try:
+            migrations.apply(connection, self.path)
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            _rollback(connection)
+            raise
+        finally:
+            connection.close()
+
+    def migrate(self) -> None:
+        """Bring an older file up to date. Raises CatalogError for a file of a newer version."""
+        from lrm.store import migrations
+
+        connection = self._connect(read_only=True, patience_s=LOCK_PATIENCE_S)
+        try:
+            pending = migrations.pending(connection, self.path)
+        finally:
+            connection.close()
+        if pending:
+            with self.writing():
+                pass
+
+    def attach_for_writing(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
+        """Attach the file to an in-memory connection as `alias`, to be written; make or migrate it first."""
+        with self.writing():
+            pass
+        quoted = str(self.path).replace("'", "''")
+        patiently(lambda: connection.execute(f"ATTACH '{quoted}' AS {alias}"), self.path, LOCK_PATIENCE_S)
+
+    def attach(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
+        """Attach the file read-only to an in-memory connection as `alias`; an absent file as an empty catalog.
+
+        Raises BusyError when it stays locked. Detach as soon as the queries are done: an open reader blocks writers.
+        """
+        from lrm.store import migrations
+
+        if not self.exists():
+            connection.execute(f"ATTACH ':memory:' AS {alias}")
+            connection.execute(f"USE {alias}")
+            migrations.apply(connection, self.path)
+            connection.execute("USE memory")
+            return
+        quoted = str(self.path).replace("'", "''")
+        patiently(lambda: connection.execute(f"ATTACH '{quoted}' AS {alias} (READ_ONLY)"), self.path, LOCK_PATIENCE_S)
+        if migrations.pending(connection, self.path, alias):
+            connection.execute(f"DETACH {alias}")
+            self.migrate()
+            self.attach(connection, alias)
+
+    def _connect(self, *, read_only: bool, patience_s: float) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        return patiently(
+            lambda: duckdb.connect(str(self.path), read_only=read_only, config=dict(_CONFIG)), self.path, patience_s
+        )
+
+
+def workspace(temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory database for planning, which spills to `temp` beyond its memory limit."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config=dict(_CONFIG))
+    connection.execute("SET memory_limit = '1GB'")
+    connection.execute("SET preserve_insertion_order = false")
+    if temp is not None:
+        quoted = str(temp).replace("'", "''")
+        connection.execute(f"SET temp_directory = '{quoted}'")
+    return connection
+
+
+def patiently(action: Callable[[], T], path: Path, patience_s: float) -> T:
+    """Run `action`, again and again with growing pauses while another process holds the file.
+
+    Raises BusyError with the holder when the patience is over, CatalogError when the file cannot be used at all.
+    """
+    import duckdb
+    import tenacity
+
+    try:
+        return action()
+    except duckdb.Error as error:
+        if not _is_lock(error):
+            raise _unusable(error, path) from error
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_lock),
+        wait=tenacity.wait_exponential_jitter(initial=0.01, max=0.25, jitter=0.02),
+        stop=tenacity.stop_after_delay(patience_s),
+        reraise=True,
+    )
+    try:
+        return retrying(action)
+    except duckdb.Error as error:
+        if _is_lock(error):
+            raise BusyError(
+                f"the catalog {path} is in use: {_holder(str(error))}",
+                hint="wait for it to end, or stop it, and run the same command again",
+            ) from error
+        raise _unusable(error, path) from error
+
+
+def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
+    import duckdb
+
+    try:
+        connection.execute("ROLLBACK")
+    except duckdb.Error:
+        return  # the failure that led here ended the transaction already
+
+
+def _is_lock(error: BaseException) -> bool:
+    import duckdb
+
+    return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
+
+
+def _holder(message: str) -> str:
+    """Return the part of DuckDB's message that names the process, or the whole first line."""
+    import re
+
+    found = re.search(r"Conflicting lock is held in (.+?)\s*\(PID (\d+)\)", message)
+    return f"process {found[2]} ({found[1]}) has it open" if found else message.splitlines()[0]
+
+
+def _unusable(error: Exception, path: Path) -> CatalogError:
+    text = str(error).splitlines()[0]
+    if "No space left" in text or "not enough" in text.lower():
+        return CatalogError(f"no room to write {path}: {text}", hint="free some disk space; nothing received is lost")
+    if "Permission denied" in text or "read-only" in text.lower():
+        return CatalogError(
+            f"{path} may not be written or read: {text}", hint="check the permissions, or use --catalog PATH"
+        )
+    return CatalogError(
+        f"{path} cannot be opened as a catalog: {text}",
+        hint="if the file is damaged, move it away and fill again; a journal beside it is merged into the new one",
+    )

@@ -1,0 +1,214 @@
+"""The journal: what was received, on disk before anything is done with it.
+
+A run writes segments `RUN-000001.jsonl` into the catalog's journal folder. The first line of a segment is its header (format
+version, run, the models that it asks); each further line is one response or one final failure, with all that is needed to
+store it in an empty catalog. A line is handed to the operating system in one write when it is received, so that killing
+the process loses nothing; it is flushed to the disk in small batches, so that a power cut loses at most the last of them.
+A segment is deleted when its rows are committed to the catalog, and merging a segment twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import orjson
+
+from lrm import __version__
+from lrm.errors import CatalogError
+
+FORMAT = 1
+
+
+class ModelCard(TypedDict):
+    """What a journal's header says of a model, by its id in hex."""
+
+    name: str
+    identity: str
+    declaration: str
+    visibility: str
+    simulated: bool
+
+
+class Header(TypedDict):
+    """First line of a segment."""
+
+    journal: int
+    lrm: str
+    run: str
+    models: dict[str, ModelCard]
+
+
+class Record(TypedDict, total=False):
+    """A response (`kind` absent) or a failure (`kind` present). Ids are hex, `at` is microseconds since 1970, UTC."""
+
+    call: str
+    model: str
+    messages: str
+    replicate: int
+    at: int
+    attempts: int
+    raw: str
+    blocked: bool
+    ms: float
+    cost: float | None
+    fingerprint: str | None
+    sent: str | None
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment as read back."""
+
+    path: Path
+    header: Header
+    records: tuple[Record, ...]
+    damaged: tuple[int, ...]
+    """Line numbers that could not be read, the unfinished last line not among them."""
+    cut: bool
+    """Whether the last line was unfinished: it was never acknowledged."""
+
+
+class Journal:
+    """The journal of one run, open for appending."""
+
+    def __init__(self, folder: Path, run: str, models: dict[str, ModelCard]) -> None:
+        """Make the folder and the first segment. Raises CatalogError when that is not possible."""
+        self._folder = folder
+        self._run = run
+        self._header = orjson.dumps(Header(journal=FORMAT, lrm=__version__, run=run, models=models)) + b"\n"
+        self._number = 0
+        self._fd = -1
+        self.written = 0
+        """Records in the present segment."""
+        self.bytes = 0
+        """Bytes of records in the present segment."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(folder, error) from error
+        self._open()
+
+    @property
+    def path(self) -> Path:
+        """The present segment."""
+        return self._folder / f"{self._run}-{self._number:06d}.jsonl"
+
+    def append(self, record: Record) -> None:
+        """Hand one record to the operating system. Raises CatalogError when the disk will not take it whole."""
+        line = orjson.dumps(record) + b"\n"
+        try:
+            count = os.write(self._fd, line)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        if count != len(line):
+            raise _cannot_write(self.path, OSError(28, "No space left on device"))
+        self.written += 1
+        self.bytes += count
+
+    def flush(self) -> None:
+        """Wait until everything appended is on the disk."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+
+    def rotate(self) -> Path | None:
+        """Close the present segment on disk, begin the next and return the closed one; None when it holds no record."""
+        if not self.written:
+            return None
+        self.flush()
+        closed = self.path
+        os.close(self._fd)
+        self._open()
+        return closed
+
+    def close(self) -> Path | None:
+        """Close for good; return the last segment, or None when it held no record and was removed."""
+        if self._fd < 0:
+            return None
+        last = self.path
+        if self.written:
+            self.flush()
+        os.close(self._fd)
+        self._fd = -1
+        if self.written:
+            return last
+        last.unlink(missing_ok=True)
+        if not any(self._folder.iterdir()):
+            self._folder.rmdir()
+        return None
+
+    def _open(self) -> None:
+        self._number += 1
+        try:
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            os.write(self._fd, self._header)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        self.written = 0
+        self.bytes = 0
+
+
+def segments(folder: Path) -> tuple[Path, ...]:
+    """Return the segments in a journal folder, oldest first."""
+    return tuple(sorted(folder.glob("*.jsonl"))) if folder.is_dir() else ()
+
+
+def read(path: Path) -> Segment:
+    """Read a segment back. Raises CatalogError for one that a newer version wrote, or whose header is not readable."""
+    lines = _lines(path)
+    first = next(lines, (1, b"", False))
+    header = _parse(first[1])
+    if header is None or "journal" not in header:
+        if not first[1] or not first[2]:
+            empty = Header(journal=FORMAT, lrm=__version__, run=path.stem, models={})
+            return Segment(path, empty, (), (), cut=bool(first[1]))
+        raise CatalogError(f"{path} is not a journal of lrm's", hint="move it out of the journal folder")
+    if header["journal"] > FORMAT:
+        raise CatalogError(
+            f"{path} is a journal of format {header['journal']}, written by lrm {header.get('lrm', '?')}; this one reads up to {FORMAT}",
+            hint="merge it with the lrm that wrote it, or a newer one: `lrm catalog merge`",
+        )
+    records: list[Record] = []
+    damaged: list[int] = []
+    cut = False
+    for number, line, whole in lines:
+        record = _parse(line)
+        if record is not None and "call" in record and whole:
+            records.append(record)  # type: ignore[arg-type]
+        elif whole:
+            damaged.append(number)
+        else:
+            cut = True
+    return Segment(path, header, tuple(records), tuple(damaged), cut)  # type: ignore[arg-type]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield (number from 1, line, whether it ended with a newline)."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            yield number, line.rstrip(b"\n"), line.endswith(b"\n")
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _cannot_write(path: Path, error: OSError) -> CatalogError:
+    reason: Literal["full", "other"] = "full" if error.errno in (28, 122) else "other"
+    return CatalogError(
+        f"the journal {path} cannot be written: {error.strerror or error}",
+        hint="free some disk space and run the same command again; nothing received before is lost"
+        if reason == "full"
+        else "check the folder and its permissions, or name another --catalog",
+    )

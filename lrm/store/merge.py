@@ -1,0 +1,296 @@
+"""Merging: journal segments become rows of the catalog, in one short transaction each.
+
+What takes time (reading, splitting, grading) happens before the catalog is opened. Rows are named by their content, so
+that merging a segment twice, or two segments with the same response, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrm import clock, hashing
+from lrm.backends.price import cost as price
+from lrm.errors import BusyError
+from lrm.registry.declarations import Model
+from lrm.store import journal
+from lrm.store.catalog import Catalog
+from lrm.store.grading import Grader, VerdictRows
+from lrm.store.lock import locked
+from lrm.traces import split as splitter
+from lrm.traces.trace import Usage
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(slots=True)
+class Spent:
+    """What a model's responses took."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = 0.0
+    """Dollars; None when any response's price is unknown."""
+
+    def add(self, usage: Usage, cost: float | None) -> None:
+        """Count one response."""
+        self.input_tokens += usage.input_tokens or 0
+        self.output_tokens += usage.output_tokens or 0
+        self.cost = None if cost is None or self.cost is None else self.cost + cost
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge did."""
+
+    segments: int = 0
+    generations: int = 0
+    """Responses that were new to the catalog."""
+    failures: int = 0
+    notes: tuple[str, ...] = ()
+    """What the user should know: lines that could not be read."""
+    spent: Mapping[str, Spent] = field(default_factory=dict)
+    """By model id in hex."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The columns of a segment's rows, before they go into the catalog."""
+
+    run: str
+    models: dict[str, journal.ModelCard]
+    calls: dict[str, list[Any]] = field(default_factory=lambda: _columns(_CALL))
+    generations: dict[str, list[Any]] = field(default_factory=lambda: _columns(_GENERATION))
+    failures: dict[str, list[Any]] = field(default_factory=lambda: _columns(_FAILURE))
+    verdicts: VerdictRows = field(default_factory=VerdictRows)
+    spent: dict[str, Spent] = field(default_factory=dict)
+
+
+_CALL = {"call": "binary", "model": "binary", "messages_id": "binary", "messages": "string", "replicate": "int32"}
+_GENERATION = {
+    "id": "binary", "call": "binary", "status": "string", "raw": "string", "finish_reason": "string",
+    "input_tokens": "int32", "output_tokens": "int32", "thinking_tokens": "int32", "cost": "float64",
+    "received_at": "timestamp[us]", "latency_ms": "float64", "attempts": "int32", "fingerprint": "string", "sent": "string",
+    "trace": "binary", "parse_status": "string", "visibility": "string", "thinking": "string", "answer": "string",
+}  # fmt: skip
+_FAILURE = {"call": "binary", "kind": "string", "message": "string", "attempts": "int32", "failed_at": "timestamp[us]"}
+
+
+def _columns(types: dict[str, str]) -> dict[str, list[Any]]:
+    return {name: [] for name in types}
+
+
+def merge_segment(catalog: Catalog, path: Path, graders: Sequence[Grader] = ()) -> Merged:
+    """Merge one segment into the catalog and delete it; grade its responses with `graders` on the way.
+
+    Raises CatalogError for a segment of a newer version; a damaged one is kept under the name `….damaged`.
+    """
+    segment = journal.read(path)
+    notes = []
+    if segment.damaged:
+        notes.append(
+            f"{path.name}: {len(segment.damaged)} lines could not be read; the file is kept as {path.name}.damaged"
+        )
+    if segment.cut:
+        notes.append(f"{path.name}: the last line was cut off in the middle of a write and is left out")
+    generations = failures = 0
+    spent: dict[str, Spent] = {}
+    if segment.records:
+        batch = _prepare(segment, graders)
+        spent = batch.spent
+        with catalog.writing() as connection:
+            generations, failures = _write(connection, batch)
+    if segment.damaged:
+        path.replace(path.with_name(path.name + ".damaged"))
+    else:
+        path.unlink()
+    return Merged(1, generations, failures, tuple(notes), spent)
+
+
+def merge_leftovers(catalog: Catalog, *, say: Callable[[str], None] = lambda _: None) -> Merged:
+    """Merge what dead runs left in the journal folder. Does nothing while a fill is running: it will merge its own."""
+    if not journal.segments(catalog.journal_folder):
+        return Merged()
+    try:
+        with locked(catalog, "lrm catalog merge"):
+            return merge_all(catalog, journal.segments(catalog.journal_folder), say=say)
+    except BusyError:
+        return Merged()
+
+
+def merge_all(catalog: Catalog, paths: Iterable[Path], *, say: Callable[[str], None]) -> Merged:
+    """Merge segments in order, under a lock that the caller holds; remove the folder when it is empty."""
+    total = Merged()
+    for path in paths:
+        done = merge_segment(catalog, path)
+        total = Merged(
+            total.segments + 1,
+            total.generations + done.generations,
+            total.failures + done.failures,
+            total.notes + done.notes,
+        )
+    if total.segments:
+        say(f"merged {total.generations} responses that an earlier run left in its journal")
+        for note in total.notes:
+            say(note)
+    folder = catalog.journal_folder
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    return total
+
+
+def _prepare(segment: journal.Segment, graders: Sequence[Grader]) -> _Batch:
+    batch = _Batch(segment.header["run"], segment.header["models"])
+    models = {name: Model.model_validate_json(card["declaration"]) for name, card in segment.header["models"].items()}
+    ids: dict[str, bytes] = {}
+    for record in segment.records:
+        call = bytes.fromhex(record["call"])
+        messages = record["messages"]
+        if messages not in ids:
+            ids[messages] = hashing.messages_text_id(messages)
+        _fill(batch.calls, call, bytes.fromhex(record["model"]), ids[messages], messages, record["replicate"])
+        at = datetime.fromtimestamp(record["at"] / 1_000_000, UTC).replace(tzinfo=None)
+        if "kind" in record:
+            _fill(batch.failures, call, record["kind"], record["message"], record["attempts"], at)
+        else:
+            _add_generation(batch, record, call, at, models[record["model"]], graders)
+    return batch
+
+
+def _fill(columns: dict[str, list[Any]], *values: Any) -> None:
+    for column, value in zip(columns.values(), values, strict=True):
+        column.append(value)
+
+
+def _add_generation(
+    batch: _Batch, record: journal.Record, call: bytes, at: datetime, model: Model, graders: Sequence[Grader]
+) -> None:
+    raw = record["raw"]
+    blocked = record.get("blocked", False)
+    trace = splitter.split(raw, model.thinking, blocked=blocked)
+    cost = price(model, trace.usage, reported=record.get("cost"))
+    batch.spent.setdefault(record["model"], Spent()).add(trace.usage, cost)
+    generation = hashing.generation_id(call, raw.encode())
+    _fill(
+        batch.generations,
+        generation, call, "blocked" if blocked else "ok", raw, trace.finish_reason,
+        trace.usage.input_tokens, trace.usage.output_tokens, trace.usage.thinking_tokens, cost,
+        at, record.get("ms"), record["attempts"], record.get("fingerprint"), record.get("sent"),
+        hashing.trace_id(generation, trace.status, trace.thinking, trace.answer), trace.status, model.thinking.visibility,
+        trace.thinking, trace.answer,
+    )  # fmt: skip
+    for grader in graders:
+        batch.verdicts.add(generation, grader, trace.thinking, trace.answer)
+
+
+def _arrow(columns: dict[str, list[Any]], types: dict[str, str]) -> Any:
+    import pyarrow as pa
+
+    known = {
+        "binary": pa.binary(), "string": pa.string(), "int32": pa.int32(), "float64": pa.float64(),
+        "timestamp[us]": pa.timestamp("us"),
+    }  # fmt: skip
+    return pa.table({name: pa.array(values, known[types[name]]) for name, values in columns.items()})
+
+
+def ensure_models(connection: duckdb.DuckDBPyConnection, models: dict[str, journal.ModelCard]) -> None:
+    """Insert the models that the catalog does not know; a known identity keeps the row that it has."""
+    known = {row[0] for row in connection.execute("SELECT id FROM lrm.models").fetchall()}
+    for name, card in models.items():
+        identity = bytes.fromhex(name)
+        if identity not in known:
+            connection.execute(
+                "INSERT INTO lrm.models SELECT coalesce(max(n), 0) + 1, ?, ?, ?, ?, ?, ? FROM lrm.models",
+                [identity, card["name"], card["identity"], card["declaration"], card["visibility"], card["simulated"]],
+            )
+
+
+_INSERT_CALLS = """
+CREATE TEMP TABLE batch_calls AS
+    SELECT DISTINCT b.call, m.n AS model_n, b.messages_id, b.replicate
+    FROM incoming_calls b JOIN lrm.models m ON m.id = b.model;
+INSERT INTO lrm.messages
+    SELECT (SELECT coalesce(max(n), 0) FROM lrm.messages) + row_number() OVER (), messages_id, messages
+    FROM (
+        SELECT messages_id, any_value(messages) AS messages FROM incoming_calls b
+        WHERE NOT EXISTS (SELECT 1 FROM lrm.messages x WHERE x.id = b.messages_id) GROUP BY messages_id
+    );
+INSERT INTO lrm.calls
+    SELECT (SELECT coalesce(max(n), 0) FROM lrm.calls) + row_number() OVER (), call, model_n, messages_n, replicate, NULL
+    FROM (
+        SELECT b.call, b.model_n, x.n AS messages_n, b.replicate
+        FROM batch_calls b JOIN lrm.messages x ON x.id = b.messages_id
+        WHERE NOT EXISTS (SELECT 1 FROM lrm.calls c WHERE c.id = b.call)
+    );
+CREATE TEMP TABLE touched AS
+    SELECT c.n, c.id, c.generation_n FROM lrm.calls c WHERE c.id IN (SELECT call FROM batch_calls);
+"""
+
+_FRESH = """
+CREATE TEMP TABLE fresh AS
+    SELECT (SELECT coalesce(max(n), 0) FROM lrm.generations) + row_number() OVER () AS n, t.n AS call_n, b.*
+    FROM (SELECT DISTINCT ON (id) * FROM incoming_generations) b JOIN touched t ON t.id = b.call
+    WHERE NOT EXISTS (SELECT 1 FROM lrm.generations g WHERE g.id = b.id)
+"""
+
+_INSERT_GENERATIONS = """
+INSERT INTO lrm.generations
+    SELECT n, id, call_n, status, raw, finish_reason, input_tokens, output_tokens, thinking_tokens, cost, received_at,
+        latency_ms, attempts, fingerprint, sent, 'run', $run
+    FROM fresh
+"""
+
+_INSERT_TRACES = """
+INSERT INTO lrm.traces SELECT n, trace, $splitter, parse_status, visibility, thinking, answer FROM fresh
+"""
+
+_CHOOSE_FIRST = """
+UPDATE lrm.calls SET generation_n = first.generation_n
+    FROM (
+        SELECT g.call_n, arg_min(g.n, (g.received_at, g.id)) AS generation_n
+        FROM lrm.generations g WHERE g.call_n IN (SELECT call_n FROM fresh) GROUP BY g.call_n
+    ) first
+    WHERE lrm.calls.n = first.call_n AND lrm.calls.generation_n IS DISTINCT FROM first.generation_n
+"""
+
+_INSERT_VERDICTS = """
+INSERT INTO lrm.verdicts
+    SELECT f.n, v.judge_scope_n, 0, v.status, v.label, v.unsafe, v.score, v.explanation, v.spans, $judged_at
+    FROM incoming_verdicts v JOIN fresh f ON f.id = v.generation;
+"""
+
+_INSERT_FAILURES = """
+INSERT INTO lrm.failures
+    SELECT t.n, b.kind, b.message, b.attempts, b.failed_at, $run
+    FROM incoming_failures b JOIN touched t ON t.id = b.call
+    WHERE NOT EXISTS (SELECT 1 FROM lrm.failures f WHERE f.call_n = t.n AND f.failed_at = b.failed_at AND f.run = $run);
+"""
+
+
+def _write(connection: duckdb.DuckDBPyConnection, batch: _Batch) -> tuple[int, int]:
+    """Insert a batch; return how many responses and failures were new."""
+    ensure_models(connection, batch.models)
+    connection.register("incoming_calls", _arrow(batch.calls, _CALL))
+    connection.execute(_INSERT_CALLS)
+    count = 0
+    if batch.generations["id"]:
+        connection.register("incoming_generations", _arrow(batch.generations, _GENERATION))
+        connection.execute(_FRESH)
+        connection.execute(_INSERT_GENERATIONS, {"run": batch.run})
+        connection.execute(_INSERT_TRACES, {"splitter": splitter.VERSION})
+        connection.execute(_CHOOSE_FIRST)
+        count = connection.execute("SELECT count(*) FROM fresh").fetchall()[0][0]
+        if len(batch.verdicts):
+            connection.register("incoming_verdicts", batch.verdicts.table())
+            connection.execute(_INSERT_VERDICTS, {"judged_at": clock.now().replace(tzinfo=None)})
+    failures = 0
+    if batch.failures["call"]:
+        connection.register("incoming_failures", _arrow(batch.failures, _FAILURE))
+        before = connection.execute("SELECT count(*) FROM lrm.failures").fetchall()[0][0]
+        connection.execute(_INSERT_FAILURES, {"run": batch.run})
+        failures = connection.execute("SELECT count(*) FROM lrm.failures").fetchall()[0][0] - before
+    return count, failures

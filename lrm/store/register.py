@@ -1,0 +1,162 @@
+"""Registering: what a plan found new goes into the catalog, and its span, before the first call is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lrm import clock
+from lrm.errors import BusyError
+from lrm.plan.workspace import Workspace
+from lrm.spec.matrix import Matrix
+
+if TYPE_CHECKING:
+    import duckdb
+
+_COPIES = {
+    "models": "new_models",
+    "attacks": "new_attacks",
+    "judges": "new_judges",
+    "judge_scopes": "new_judge_scopes",
+    "prompts": "new_prompts",
+    "prompt_sets": "new_prompt_sets",
+    "prompt_set_members": "new_members",
+    "sources": "new_sources",
+    "messages": "new_messages",
+    "renderings": "new_renderings",
+}
+
+# Slices of the spec's present span that this plan was told to leave alone (`--only`) and that the spec still has.
+_SPAN = """
+CREATE OR REPLACE TABLE span AS
+    SELECT model_n, model, set_n, prompt_set, attack_n, attack, replicates FROM slices
+    UNION ALL
+    SELECT o.model_n, o.model, o.set_n, o.prompt_set, o.attack_n, o.attack, o.replicates
+    FROM cat.lrm.slices o
+    JOIN kept k ON (k.model, k.prompt_set, k.attack) = (o.model, o.prompt_set, o.attack)
+    WHERE o.span_n = $current
+        AND NOT EXISTS (
+            SELECT 1 FROM slices s WHERE (s.model, s.prompt_set, s.attack) = (o.model, o.prompt_set, o.attack)
+        );
+"""
+_SPAN_JUDGES = """
+CREATE OR REPLACE TABLE span_judges AS
+    SELECT judge_scope_n, judge FROM chosen_judges
+    UNION
+    SELECT o.judge_scope_n, o.judge FROM cat.lrm.span_judges o
+    WHERE o.span_n = $current AND o.judge IN (SELECT unnest($judges))
+        AND o.judge NOT IN (SELECT judge FROM chosen_judges)
+"""
+_DIFFERS = """
+SELECT count(*) FROM (
+    (FROM span EXCEPT ALL SELECT {columns} FROM cat.lrm.slices WHERE span_n = $current)
+    UNION ALL
+    (SELECT {columns} FROM cat.lrm.slices WHERE span_n = $current EXCEPT ALL FROM span)
+    UNION ALL
+    (SELECT judge_scope_n, judge, '', 0, '', 0, 0 FROM (
+        (FROM span_judges EXCEPT SELECT judge_scope_n, judge FROM cat.lrm.span_judges WHERE span_n = $current)
+        UNION ALL
+        (SELECT judge_scope_n, judge FROM cat.lrm.span_judges WHERE span_n = $current EXCEPT FROM span_judges)
+    ))
+)
+"""
+_COLUMNS = "model_n, model, set_n, prompt_set, attack_n, attack, replicates"
+
+
+def current_span(connection: duckdb.DuckDBPyConnection, spec: str) -> int:
+    """Return the number of a spec's current span; 0 when it has none."""
+    found = connection.execute(
+        "SELECT span_n FROM cat.lrm.spec_spans WHERE spec = ? ORDER BY n DESC LIMIT 1", [spec]
+    ).fetchall()
+    return int(found[0][0]) if found else 0
+
+
+def prepare_span(space: Workspace, whole: Matrix) -> tuple[int, bool]:
+    """Lay out the span that the spec has from now on; return its present span and whether the new one differs.
+
+    `whole` is the spec's matrix without `--only`: what it has and this plan leaves alone is kept.
+    """
+    connection = space.connection
+    connection.execute("CREATE OR REPLACE TABLE kept (model VARCHAR, prompt_set VARCHAR, attack VARCHAR)")
+    if whole is not space.matrix:
+        connection.execute(
+            "INSERT INTO kept SELECT unnest($models), unnest($sets), unnest($attacks)",
+            {
+                "models": [one.model for one in whole.slices],
+                "sets": [one.prompt_set for one in whole.slices],
+                "attacks": [one.attack for one in whole.slices],
+            },
+        )
+    current = current_span(connection, space.matrix.name)
+    judges = [chosen.judge.name for chosen in whole.judges] if whole is not space.matrix else [""]
+    connection.execute(_SPAN, {"current": current})
+    connection.execute(_SPAN_JUDGES, {"current": current, "judges": judges or [""]})
+    differs = connection.execute(_DIFFERS.format(columns=_COLUMNS), {"current": current}).fetchall()[0][0] > 0
+    return current, bool(differs) or current == 0
+
+
+@contextmanager
+def _written(space: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Have the catalog attached for writing, in one transaction, and detached at the end."""
+    connection = space.connection
+    space.detach()
+    space.catalog.attach_for_writing(connection, "cat")
+    try:
+        connection.execute("BEGIN")
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    finally:
+        connection.execute("DETACH cat")
+
+
+def register(space: Workspace, whole: Matrix) -> int:
+    """Copy what is new into the catalog and make the spec's span current; return the span's number.
+
+    The catalog is detached afterwards. Raises BusyError when another process numbered rows meanwhile.
+    """
+    space.attach()
+    current, differs = prepare_span(space, whole)
+    new_rows = any(_count(space, table) for table in _COPIES.values())
+    if not differs and not new_rows:
+        space.detach()
+        return current
+    with _written(space) as connection:
+        _refuse_collisions(
+            connection, (table for table in _COPIES if table not in ("prompt_set_members", "sources", "renderings"))
+        )
+        for table, new in _COPIES.items():
+            connection.execute(f"INSERT INTO cat.lrm.{table} FROM {new}")
+        number = _insert_span(connection, space) if differs else current
+    for new in _COPIES.values():
+        space.connection.execute(f"DELETE FROM {new}")  # the catalog has them now
+    return number
+
+
+def _count(space: Workspace, table: str) -> int:
+    return int(space.connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def _refuse_collisions(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
+    for table in tables:
+        clash = connection.execute(
+            f"SELECT (SELECT max(n) FROM cat.lrm.{table}) >= (SELECT min(n) FROM {_COPIES[table]})"
+        ).fetchall()[0][0]
+        if clash:
+            raise BusyError("the catalog changed while the plan was made", hint="run the same command again")
+
+
+def _insert_span(connection: duckdb.DuckDBPyConnection, space: Workspace) -> int:
+    now = clock.now().replace(tzinfo=None)
+    number = int(connection.execute("SELECT coalesce(max(n), 0) + 1 FROM cat.lrm.spans").fetchall()[0][0])
+    connection.execute("INSERT INTO cat.lrm.spans VALUES (?, ?)", [number, now])
+    connection.execute(f"INSERT INTO cat.lrm.slices SELECT ?, {_COLUMNS} FROM span", [number])
+    connection.execute("INSERT INTO cat.lrm.span_judges SELECT ?, judge_scope_n, judge FROM span_judges", [number])
+    connection.execute(
+        "INSERT INTO cat.lrm.spec_spans SELECT coalesce(max(n), 0) + 1, ?, ?, ?, ? FROM cat.lrm.spec_spans",
+        [space.matrix.name, number, str(space.matrix.file), now],
+    )
+    return number

@@ -1,0 +1,166 @@
+"""Verifying: every id of the catalog derived again from what comes back out of it, and every reference followed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lrm import hashing
+from lrm.errors import SpecError
+from lrm.plan.rendering import prompt_of
+from lrm.registry.declarations import RulesJudge
+from lrm.store.catalog import Catalog
+
+if TYPE_CHECKING:
+    import duckdb
+
+CHUNK = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row that is not what its id says, or that points to nothing."""
+
+    table: str
+    id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was checked, and what is wrong."""
+
+    checked: dict[str, int]
+    """Rows by table."""
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    table: str
+    tag: str
+    query: str
+    derive: Callable[..., bytes]
+
+
+def _model(identity: str) -> bytes:
+    return hashing.digest("i1", json.loads(identity))
+
+
+def _judge(declaration: str) -> bytes:
+    from lrm.judges import rules
+
+    return rules.judge_id(RulesJudge.model_validate_json(declaration))
+
+
+def _prompt_set(ids: list[bytes]) -> bytes:
+    return hashing.digest("s1", {"prompts": [hashing.show("p1", one) for one in ids]})
+
+
+CHECKS = (
+    _Check("models", "i1", "SELECT id, identity FROM lrm.models", _model),
+    _Check("judges", "j1", "SELECT id, declaration FROM lrm.judges", _judge),
+    _Check(
+        "prompts", "p1", "SELECT id, key, text, system, turns, category, expect, meta FROM lrm.prompts",
+        lambda *row: prompt_of(*row).id(),
+    ),
+    _Check(
+        "prompt_sets", "s1",
+        """
+        SELECT s.id, list(p.id ORDER BY b.ordinal) FROM lrm.prompt_sets s
+        JOIN lrm.prompt_set_members b ON b.set_n = s.n JOIN lrm.prompts p ON p.n = b.prompt_n GROUP BY s.n, s.id
+        """,
+        _prompt_set,
+    ),
+    _Check("messages", "m1", "SELECT id, messages FROM lrm.messages", lambda text: hashing.messages_id(json.loads(text))),
+    _Check(
+        "calls", "c1",
+        """
+        SELECT c.id, m.id, x.id, c.replicate FROM lrm.calls c
+        JOIN lrm.models m ON m.n = c.model_n JOIN lrm.messages x ON x.n = c.messages_n
+        """,
+        hashing.call_id,
+    ),
+    _Check(
+        "generations", "g1",
+        "SELECT g.id, c.id, g.raw FROM lrm.generations g JOIN lrm.calls c ON c.n = g.call_n",
+        lambda call, raw: hashing.generation_id(call, raw.encode()),
+    ),
+    _Check(
+        "traces", "t1",
+        "SELECT t.id, g.id, t.status, t.thinking, t.answer FROM lrm.traces t JOIN lrm.generations g ON g.n = t.generation_n",
+        hashing.trace_id,
+    ),
+)  # fmt: skip
+
+# (table, what is wrong, query of the ids of the rows where it is)
+REFERENCES = (
+    ("calls", "has no model or messages", """
+        SELECT c.id FROM lrm.calls c WHERE c.model_n NOT IN (SELECT n FROM lrm.models)
+            OR c.messages_n NOT IN (SELECT n FROM lrm.messages)"""),
+    ("calls", "is there twice", "SELECT id FROM lrm.calls GROUP BY id HAVING count(*) > 1"),
+    ("calls", "points to a response that is not its own", """
+        SELECT c.id FROM lrm.calls c LEFT JOIN lrm.generations g ON g.n = c.generation_n
+        WHERE c.generation_n IS NOT NULL AND g.call_n IS DISTINCT FROM c.n"""),
+    ("calls", "has a response and does not point to it", """
+        SELECT c.id FROM lrm.calls c WHERE c.generation_n IS NULL AND c.n IN (SELECT call_n FROM lrm.generations)"""),
+    ("generations", "has no call", "SELECT id FROM lrm.generations WHERE call_n NOT IN (SELECT n FROM lrm.calls)"),
+    ("generations", "is there twice", "SELECT id FROM lrm.generations GROUP BY id HAVING count(*) > 1"),
+    ("generations", "has no trace, or several", """
+        SELECT g.id FROM lrm.generations g LEFT JOIN lrm.traces t ON t.generation_n = g.n GROUP BY g.n, g.id
+        HAVING count(t.generation_n) <> 1"""),
+    ("traces", "has no response", "SELECT id FROM lrm.traces WHERE generation_n NOT IN (SELECT n FROM lrm.generations)"),
+    ("verdicts", "judges a response that is not there, or by an unknown judge", """
+        SELECT generation_n::VARCHAR::BLOB FROM lrm.verdicts WHERE generation_n NOT IN (SELECT n FROM lrm.generations)
+            OR judge_scope_n NOT IN (SELECT n FROM lrm.judge_scopes)"""),
+    ("verdicts", "is there twice", """
+        SELECT generation_n::VARCHAR::BLOB FROM lrm.verdicts
+        GROUP BY generation_n, judge_scope_n, prompt_n HAVING count(*) > 1"""),
+    ("renderings", "points to messages that are not there", """
+        SELECT prompt_n::VARCHAR::BLOB FROM lrm.renderings
+        WHERE messages_n IS NOT NULL AND messages_n NOT IN (SELECT n FROM lrm.messages)"""),
+)  # fmt: skip
+
+
+def verify(catalog: Catalog) -> VerifyReport:
+    """Derive every id again and follow every reference. Raises MissingError, BusyError, CatalogError."""
+    checked: dict[str, int] = {}
+    problems: list[Problem] = []
+    with catalog.reading() as connection:
+        for check in CHECKS:
+            count = 0
+            for problem in _derive(connection, check):
+                count += 1
+                if problem is not None:
+                    problems.append(problem)
+            checked[check.table] = count
+        for table, message, query in REFERENCES:
+            rows = connection.execute(query).fetchall()
+            problems += [Problem(table, _shown(row[0]), message) for row in rows]
+        checked["verdicts"] = connection.execute("SELECT count(*) FROM lrm.verdicts").fetchall()[0][0]
+    return VerifyReport(checked, tuple(problems))
+
+
+def _derive(connection: duckdb.DuckDBPyConnection, check: _Check) -> Iterator[Problem | None]:
+    rows = connection.cursor().execute(check.query)
+    while chunk := rows.fetchmany(CHUNK):
+        for stored, *fields in chunk:
+            yield _compare(check, stored, fields)
+
+
+def _compare(check: _Check, stored: bytes, fields: list[Any]) -> Problem | None:
+    try:
+        derived = check.derive(*fields)
+    except (SpecError, ValueError, TypeError, KeyError) as error:
+        return Problem(check.table, hashing.show(check.tag, stored), f"cannot be derived again: {error}")
+    if derived == stored:
+        return None
+    return Problem(
+        check.table, hashing.show(check.tag, stored), f"its content gives {hashing.show(check.tag, derived)}"
+    )
+
+
+def _shown(value: bytes) -> str:
+    return value.hex() if len(value) == 32 else f"row {value.decode(errors='replace')}"

@@ -1,0 +1,261 @@
+"""Splits a provider's payload into thinking and answer: a versioned view over the raw text, which is kept for ever.
+
+Read is an OpenAI-compatible chat completion, also as litellm dumps it. Thinking may be shown by any of five
+conventions, each read by a function of its own: fields of the message, typed blocks beside it, typed details, typed
+parts of its content, and tags in its text (`lrm.traces.tags`; only for a model that is declared to show its thinking
+or a summary). They come together in `Shown`; `_outcome` then names what was found.
+
+Also cut in thinking is a reply that its length ended and that shows no sign of thinking though the model is declared to
+show it: an answer is not guessed from it. White space around thinking and answer is dropped. The model's own `refusal`
+text is its answer; a reply is `blocked` only when the provider says so, and keeps the text that came before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from lrm.registry.declarations import Thinking
+from lrm.text import without_surrogates
+from lrm.traces.tags import Tagged, read_tags
+from lrm.traces.trace import ParseStatus, Trace, Usage
+
+VERSION = 1
+"""Raised when any payload would be read differently; a catalog re-parses what an older splitter read."""
+
+BLOCKED_FINISHES = frozenset({"content_filter", "refusal", "sensitive"})
+"""`finish_reason` values by which a provider says that it refused."""
+
+_TOKENS_END = 2**53
+
+
+@dataclass(slots=True)
+class Shown:
+    """What a payload shows of the thinking, gathered over the conventions."""
+
+    texts: list[str] = field(default_factory=list)
+    """Thinking or its summary, one text a convention, without white space around it; none is empty."""
+    there: bool = False
+    """A place for thinking was there, even if it was empty."""
+    summary: bool = False
+    """The provider marks what it shows as a summary."""
+    withheld: bool = False
+    """The provider says that there is thinking which it does not show: redacted or encrypted."""
+
+    def add(self, text: str) -> None:
+        """Keep the text that a convention shows, unless another one shows the same."""
+        self.there = True
+        text = text.strip()
+        if text and text not in self.texts:
+            self.texts.append(text)
+
+
+def parse_payload(raw: str) -> dict[str, Any] | None:
+    """Return the payload's JSON object, lone surrogates in it replaced by U+FFFD; None when it is not one."""
+    try:
+        payload = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        payload = _parse_slowly(raw)
+    return payload if isinstance(payload, dict) else None
+
+
+def _parse_slowly(raw: str) -> Any:
+    """Return JSON that orjson refuses but providers send: lone surrogates, NaN; None when it is no JSON at all."""
+    try:
+        value = json.loads(raw, parse_constant=lambda _: None)
+        return orjson.loads(without_surrogates(json.dumps(value, ensure_ascii=False)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def first_choice(payload: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the first choice of a chat completion; None when the payload has none."""
+    choices = payload.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return choice if isinstance(choice, dict) else None
+
+
+def is_refused(choice: dict[str, Any]) -> bool:
+    """Return whether the choice says that the provider refused."""
+    finish = choice.get("finish_reason")
+    return isinstance(finish, str) and finish in BLOCKED_FINISHES
+
+
+def usage(payload: dict[str, Any]) -> Usage:
+    """Return the tokens that the provider counted; None for each that it did not count."""
+    counted = payload.get("usage")
+    if not isinstance(counted, dict):
+        return Usage()
+    details = counted.get("completion_tokens_details")
+    thinking = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    if thinking is None:
+        thinking = counted.get("reasoning_tokens")
+    return Usage(_tokens(counted.get("prompt_tokens")), _tokens(counted.get("completion_tokens")), _tokens(thinking))
+
+
+def split(raw: str, thinking: Thinking, *, blocked: bool = False) -> Trace:
+    """Return the trace of a payload, read as `thinking` declares. Any text gives a trace; no exception is raised.
+
+    `blocked`: the backend knows that the provider refused, whatever the payload looks like.
+    """
+    payload = parse_payload(raw)
+    if payload is None:
+        return Trace("blocked" if blocked else "unreadable", None, None)
+    counted = usage(payload)
+    choice = first_choice(payload)
+    if choice is None:
+        return Trace("blocked" if blocked else "unreadable", None, None, usage=counted)
+    refused = blocked or is_refused(choice)
+    reason = choice.get("finish_reason")
+    finish = reason if isinstance(reason, str) else None
+    message = choice.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not (content is None or isinstance(content, str | list)):
+        return Trace("blocked" if refused else "unreadable", None, None, finish, counted)
+
+    shown = Shown()
+    _read_fields(message, shown)
+    _read_blocks(message.get("thinking_blocks"), shown)
+    _read_details(message.get("reasoning_details"), shown)
+    text = _read_parts(content, shown) if isinstance(content, list) else content
+    if not text and isinstance(refusal := message.get("refusal"), str):
+        text = refusal or text
+    if refused:
+        said = None if text is None else text.strip()
+        return Trace("blocked", "\n\n".join(shown.texts) or None, said or None, finish, counted)
+    status, thought, answer = _outcome(text, shown, thinking, finish, counted.thinking_tokens)
+    return Trace(status, thought, answer, finish, counted)
+
+
+# --- the conventions --------------------------------------------------------------------------------------------------
+
+
+def _read_fields(message: dict[str, Any], shown: Shown) -> None:
+    """Read `reasoning_content` (DeepSeek, litellm, vLLM before 0.16) and `reasoning` (vLLM, OpenRouter)."""
+    for name in ("reasoning_content", "reasoning"):
+        text = message.get(name)
+        if isinstance(text, str):
+            shown.add(text)
+
+
+def _read_blocks(blocks: Any, shown: Shown) -> None:
+    """Read `thinking_blocks`: Anthropic's blocks as litellm passes them on, beside a field with the same text."""
+    texts: list[str] = []
+    for block in _objects(blocks):
+        kind = block.get("type")
+        if kind == "thinking":
+            texts.append(_text(block.get("thinking")))
+        elif kind == "redacted_thinking":
+            shown.withheld = True
+    if texts and not shown.texts:
+        shown.add("\n\n".join(texts))
+
+
+def _read_details(details: Any, shown: Shown) -> None:
+    """Read `reasoning_details`: OpenRouter's texts, summaries and encrypted data, beside a field with the same text."""
+    texts: list[str] = []
+    summaries: list[str] = []
+    for detail in _objects(details):
+        kind = detail.get("type")
+        if kind == "reasoning.text":
+            texts.append(_text(detail.get("text")))
+        elif kind == "reasoning.summary":
+            summaries.append(_text(detail.get("summary")))
+        elif kind == "reasoning.encrypted":
+            shown.withheld = True
+    if any(summaries) and not any(texts):
+        shown.summary = True
+    if (texts or summaries) and not shown.texts:
+        shown.add("\n\n".join(texts if any(texts) else summaries))
+
+
+def _read_parts(parts: list[Any], shown: Shown) -> str | None:
+    """Read content that is a list of typed parts (Mistral's and Anthropic's way); return the text of the answer."""
+    answer: list[str] = []
+    thoughts: list[str] = []
+    for part in parts:
+        if isinstance(part, str):
+            answer.append(part)
+        elif isinstance(part, dict):
+            kind = part.get("type")
+            if kind in {"text", "output_text"}:
+                answer.append(_text(part.get("text")))
+            elif kind == "refusal":
+                answer.append(_text(part.get("refusal")))
+            elif kind in {"thinking", "reasoning"}:
+                thoughts.append(_text(part.get(kind)) or _text(part.get("text")))
+            elif kind == "redacted_thinking":
+                shown.withheld = True
+    if thoughts:
+        shown.add("\n\n".join(thoughts))
+    return "".join(answer) if answer else None
+
+
+# --- the outcome ------------------------------------------------------------------------------------------------------
+
+Outcome = tuple[ParseStatus, str | None, str | None]
+
+
+def _outcome(text: str | None, shown: Shown, thinking: Thinking, finish: str | None, tokens: int | None) -> Outcome:
+    """Return (status, thinking, answer) for what the conventions found. `tokens` is how many the thinking took."""
+    cut = finish == "length"
+    opened = True
+    if text and thinking.visibility in {"visible", "summary"}:
+        tagged = read_tags(text, thinking, leading_only=bool(shown.texts))
+        if tagged is None and cut and not shown.texts and thinking.visibility == "visible":
+            tagged = Tagged(opened=False, thinking=text, rest=None)
+        if tagged is not None:
+            opened, text = tagged.opened, tagged.rest
+            shown.add(tagged.thinking)
+            cut = cut or text is None
+    answer = None if text is None else text.strip()
+    if cut and not answer:
+        answer = None  # what was to follow never came, which is not an empty answer
+    thought = "\n\n".join(shown.texts)
+    if not thought:
+        return _outcome_unseen(answer, shown, thinking, tokens, cut=cut)
+    if shown.summary or thinking.visibility == "summary":
+        return "summary_only", thought, answer  # whether cut or not, so that it is never pooled with traces
+    if answer is None and cut:
+        return "cut_in_thinking", thought, None
+    if not answer:
+        return "empty_answer", thought, ""
+    return "split" if opened else "no_open_tag", thought, answer
+
+
+def _outcome_unseen(answer: str | None, shown: Shown, thinking: Thinking, tokens: int | None, *, cut: bool) -> Outcome:
+    """Return the outcome where no thinking is to be seen: withheld, empty, cut before it could be seen, or none."""
+    declared = thinking.visibility
+    if cut and answer is None and (declared != "none" or tokens):
+        return "cut_in_thinking", "" if shown.there else None, None
+    if shown.withheld or tokens:
+        return "withheld", None, answer
+    if tokens is None and (declared == "hidden" or (declared == "summary" and not shown.there)):
+        return "withheld", None, answer
+    if declared in {"hidden", "summary"} or (declared == "visible" and shown.there):
+        return "empty_thinking", "", answer
+    return "none", None, answer
+
+
+# --- small readers ----------------------------------------------------------------------------------------------------
+
+
+def _objects(value: Any) -> Iterable[dict[str, Any]]:
+    """Return the objects of a JSON list; nothing of anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else ()
+
+
+def _text(value: Any) -> str:
+    """Return a text, or the texts of a list of parts joined; empty for anything else."""
+    if isinstance(value, str):
+        return value
+    return "".join([text for part in _objects(value) if isinstance(text := part.get("text"), str)])
+
+
+def _tokens(value: Any) -> int | None:
+    """Return a count of tokens; None for what is not one."""
+    return value if type(value) is int and 0 <= value < _TOKENS_END else None
