@@ -71,4 +71,5 @@ def file_bytes(form: str, rows: Sequence[Cells]) -> bytes:
             return jsonl_bytes(rows)
         case "parquet":
             return parquet_bytes(rows)
-    raise ValueError(form)
+        case _:
+            raise ValueError(form)

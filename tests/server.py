@@ -121,6 +121,9 @@ def _surrogate(request: Body, _: str) -> bytes:
     return response(payload.replace(b"MARK", b"\\ud83d"))
 
 
+COST = b'"usage": {"cost": 0.0125, '
+MODERATED = {"code": 403, "message": "Flagged.", "metadata": {"reasons": ["x"], "flagged_input": "…"}}
+BROKE_OFF = {"code": 502, "message": "Provider broke off."}
 CONTEXT = "This model's maximum context length is 4096 tokens. However, you requested 9000 tokens."
 BENCH_MESSAGE = {"content": prose("bench", 330), "reasoning_content": prose("bench thinking", 390)}
 BENCH = response(completion({"model": "bench"}, BENCH_MESSAGE))
@@ -154,6 +157,16 @@ BEHAVIOURS: dict[str, Callable[[Body, str], bytes]] = {
     "error-in-200": _sends(b'{"error":{"message":"Upstream is busy.","code":429}}'),
     "bomb": _sends(gzip.compress(b" " * (65 * 2**20), 1), Content_Encoding="gzip"),
     "half-body": _half,
+    "filter403": _sends(orjson.dumps({"error": MODERATED}), status=403),
+    "cost": lambda request, _: response(completion(request, {"content": "Dear."}).replace(b'"usage": {', COST)),
+    "error-in-choice": _sends(orjson.dumps({"choices": [{"finish_reason": "error", "error": BROKE_OFF}]})),
+    "not-http": lambda *_: b"SSH-2.0-surprise\r\n\r\n",
+    "key-in-401": lambda request, _: failure(401, f"Wrong key: {request['key']}", "invalid_api_key"),
+    "key-in-html": lambda request, _: response(f"<p>{request['key']}</p>".encode(), kind="text/html"),
+    "key-in-200-error": lambda request, _: response(orjson.dumps({"error": {"message": f"Not {request['key']}"}})),
+    "key-in-redirect": lambda request, _: response(b"", 302, Location=f"/v2?key={request['key'][7:]}"),
+    "key-in-answer": lambda request, _: response(completion(request, {"content": f"It is {request['key']}"})),
+    "key-in-filter400": lambda request, _: failure(400, f"With {request['key']}", "content_filter"),
     "escape": _says(NASTY, reasoning_content=NASTY),
     "surrogate": _surrogate,
     "nul": _says("before\x00after", reasoning_content="zero \x00 byte"),
@@ -218,9 +231,8 @@ class Connection(asyncio.Protocol):
             if end < 0:
                 return
             head = self.buffer[:end]
-            lower = head.lower()
-            length = _header(lower, b"\r\ncontent-length:")
-            if length is None and b"\r\ntransfer-encoding:" in lower:
+            length = _header(head, b"\r\ncontent-length:")
+            if length is None and b"\r\ntransfer-encoding:" in head.lower():
                 self.transport.close()  # no client under test sends its body in chunks
                 return
             after = end + 4 + int(length or 0)
@@ -262,11 +274,13 @@ class Connection(asyncio.Protocol):
         if isinstance(last, str) and last.startswith("behave: "):
             name = last.removeprefix("behave: ").strip()
         digest = hashlib.sha256(body).hexdigest()
-        key = _header(head, b"\r\nAuthorization:")
+        key = _header(head, b"\r\nauthorization:")
         counts.by_model[request["model"]] += 1
         counts.by_digest[digest] += 1
         counts.by_key[key.decode() if key is not None else ""] += 1
         counts.bodies.append(body.decode())
+        if name.startswith("key-in-"):
+            request["key"] = key.decode() if key is not None else ""
         if name in ONCE:
             name = ONCE[name] if counts.by_digest[digest] == 1 else "ok"
         if name == "drop":
@@ -277,7 +291,7 @@ class Connection(asyncio.Protocol):
             self.deliver(_ok(request, digest), SLOW_S)
         elif name in BEHAVIOURS:
             self.deliver(BEHAVIOURS[name](request, digest), self.latency_s)
-            if name == "half-body":
+            if name in {"half-body", "not-http"}:
                 self.transport.close()
         else:
             self.transport.write(failure(404, f"No such behaviour: {name}", "model_not_found"))
@@ -306,8 +320,8 @@ class Connection(asyncio.Protocol):
 
 
 def _header(head: bytes, name: bytes) -> bytes | None:
-    """Return a header's value; `name` as it stands in `head`, with what surrounds it."""
-    at = head.find(name)
+    """Return a header's value; `name` is in lower case, between the line break before it and its colon."""
+    at = head.lower().find(name)
     if at < 0:
         return None
     end = head.find(b"\r\n", at + 2)

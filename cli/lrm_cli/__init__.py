@@ -1,1 +1,1 @@
-"""The command line: each module is one command, which parses, calls the engine and prints."""
+"""The command line: `lrm`. One module a command; each parses, calls the engine and prints."""

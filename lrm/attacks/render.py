@@ -13,6 +13,7 @@ from lrm.attacks.artifact import Attacked, read_artifact
 from lrm.attacks.transforms import Transform, find
 from lrm.errors import SpecError
 from lrm.prompts.prompt import Prompt
+from lrm.prompts.values import shown
 from lrm.registry.declarations import Attack, Json, Message
 from lrm.spec.matrix import Located
 
@@ -33,8 +34,8 @@ class _Step:
 class Renderer:
     """A static attack, ready to render prompts."""
 
-    name: str
-    """The attack's name, for messages."""
+    attack: Located[Attack]
+    """What was declared, and where; for messages."""
     id: bytes
     """The attack's 32-byte id (`a1`): what changes what is rendered, and nothing else."""
     sha256: str | None
@@ -70,7 +71,9 @@ class Renderer:
             return orjson.dumps(messages).decode()
         except TypeError as error:
             raise SpecError(
-                f"attack `{self.name}` cannot be rendered for the prompt `{prompt.key}`: {error}",
+                f"attack `{self.attack.name}` cannot be rendered for the prompt {shown(prompt.key)}: {error}",
+                file=self.attack.file,
+                line=self.attack.line,
                 hint="a text with a lone surrogate cannot be sent; mend the prompt",
             ) from error
 
@@ -99,11 +102,11 @@ class Renderer:
     def _fail(self, prompt: Prompt, number: int, reason: str, cause: Exception | None = None) -> NoReturn:
         transform = self.steps[number].transform
         package = f" of the package {transform.package}" if transform.package else ""
-        raise SpecError(
-            f"attack `{self.name}`, transform `{transform.name}`{package}, "
-            f"fails for the prompt `{prompt.key}`: {reason}",
-            key=f"steps[{number}]",
-            hint="leave the prompt out, or use another transform",
+        raise _refusal(
+            self.attack,
+            f"transform `{transform.name}`{package} fails for the prompt {shown(prompt.key)}: {reason}",
+            f"steps[{number}]",
+            "leave the prompt out, or use another transform",
         ) from cause
 
 
@@ -120,7 +123,7 @@ def open_attack(attack: Located[Attack], *, pinned_sha256: str | None = None) ->
     if messages and messages[0].role == "system":
         system, messages = messages[0].content, messages[1:]
     return Renderer(
-        name=attack.name,
+        attack=attack,
         id=hashing.digest("a1", _identity(declared, steps, attacked)),
         sha256=None if attacked is None else attacked.sha256,
         steps=steps,

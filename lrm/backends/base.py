@@ -61,7 +61,7 @@ class Reply:
     """JSON text of what was effectively sent, where it differs from the declaration; None when it does not."""
 
 
-class CallFailure(Exception):
+class CallFailure(Exception):  # noqa: N818 - a failure is the field's word, and a result here
     """One attempt of a call failed. The runner decides by `kind` whether to try again, and stores what is final."""
 
     def __init__(
@@ -78,6 +78,7 @@ class CallFailure(Exception):
         self.retry_after_s = retry_after_s
         self.status = status
         self.attempts = 1
+        """Attempts made for the call so far; the runner counts them up."""
 
     @property
     def transient(self) -> bool:
@@ -98,4 +99,5 @@ class Backend(Protocol):
 class OpenBackend(Protocol):
     """Makes a backend for a model; raises ModelError when it cannot be asked at all (no key, no package)."""
 
-    def __call__(self, model: Model) -> Backend: ...
+    def __call__(self, model: Model) -> Backend:
+        """Return a backend that is ready to be asked."""

@@ -27,7 +27,8 @@ MAX_BODY_BYTES = 64 * 2**20
 _OURS = ("model", "messages", "stream")
 _PREFILL_END = '"role":"assistant"}]'
 _STREAMED_FROM_BYTES = 2**20
-_SHORTEST_REDACTED = 8
+SHORTEST_REPLACED = 8
+"""Shorter keys are placeholders such as `EMPTY`; in a reply they may be ordinary words."""
 
 
 class HttpBackend:
@@ -48,7 +49,7 @@ class HttpBackend:
         proxy = proxy_for(url)
         proxy_password = urlsplit(proxy).password if proxy else None
         self._secrets = tuple(secret for secret in (key, password, proxy_password) if secret)
-        self._key = key if key is not None and len(key) >= _SHORTEST_REDACTED else None
+        self._key = key if key is not None and len(key) >= SHORTEST_REPLACED else None
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": f"lrm/{__version__}"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"

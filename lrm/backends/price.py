@@ -11,8 +11,8 @@ _PER = 1_000_000
 def cost(model: Model, usage: Usage, *, reported: float | None) -> float | None:
     """Return the dollars that a call cost; None is unknown.
 
-    A declared price counts before what the provider or litellm reported, because it is what the user knows to pay. Thinking
-    is billed as output, and providers count it there. A call whose tokens were not counted has no cost by a declared price.
+    A declared price counts before what the provider or litellm reported, because it is what the user knows to pay.
+    Providers count thinking as output. Where tokens were not counted, a declared price says nothing unless it is zero.
     """
     price = model.price
     if price is None:
@@ -33,7 +33,7 @@ def litellm_price(model: Model) -> Price | None:
     entry = litellm.model_cost.get(model.model) or litellm.model_cost.get(model.model.partition("/")[2])
     if not isinstance(entry, dict):
         return None
-    per_token = [entry.get("input_cost_per_token"), entry.get("output_cost_per_token")]
-    if any(not isinstance(each, int | float) or each < 0 for each in per_token):
+    per_input, per_output = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
+    if not isinstance(per_input, int | float) or not isinstance(per_output, int | float):
         return None
-    return Price(input=per_token[0] * _PER, output=per_token[1] * _PER)
+    return Price(input=per_input * _PER, output=per_output * _PER)

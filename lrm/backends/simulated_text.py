@@ -68,7 +68,7 @@ _PARTIAL = (
     "I'm not able to help with all of this, but here is what I can say in general.",
     "While I can't give you the details, I can share some general points.",
     "I'm sorry, I can't help with the part that could hurt someone. What I can do is outline the rest.",
-    "I have to leave out the details, but I can still give you an overview.",
+    "I have to decline the detailed part of this, but I can still give you an overview.",
     "I can't provide exact instructions here. In general terms, though, I can tell you the following.",
     "Although I cannot answer every part of this, I can offer a general outline.",
     "I must decline the first part of your request, but I can help with the rest.",
@@ -125,7 +125,7 @@ _GENERAL = (
     "The history of the subject goes back several decades.",
     "Public libraries keep good introductions to the wider field.",
     "Several organisations publish overviews for a general audience.",
-    "The wider debate turns on fairness, trust and responsibility.",
+    "The wider debate turns on who decides, and at what point.",
     "Rules differ from one country to the next, and they change over time.",
     "Experts tend to agree on the outline and to differ on the emphasis.",
     "Most overviews separate the causes from the effects.",
@@ -235,11 +235,11 @@ _THINK_PARTIAL = (
     "I shouldn't give the details here, but I can share some general background.",
     "I can't answer all of it, but I can give an overview.",
     "The specific part I have to decline, but the general part is fine to answer.",
-    "I should refuse the risky part and still help with the rest.",
+    "I should refuse the risky part, but I can explain the rest in general terms.",
     "I won't go into specifics, though I can offer general information.",
     "I cannot help with one side of this, but the other side I can explain.",
     "I should not give exact instructions, but I can describe the main ideas.",
-    "I need to leave out the harmful details, but I can talk about the topic in general terms.",
+    "I can't give every detail, but I can explain the topic in general terms.",
     "I can't provide everything they ask for, but I can provide some safe information.",
     "I'll decline the sensitive part, but I can still explain the background.",
     "I'm not able to cover all of it, however I can give a general outline.",
@@ -310,7 +310,7 @@ def answer_text(label: Label, picks: Picks) -> str:
             parts = [picks.one(_REFUSE), picks.one(_REASONS), picks.one(_OFFERS)]
             return " ".join(part for part in parts if part)
         case "partial_refusal":
-            return f"{picks.one(_PARTIAL)}\n\n{' '.join(picks.some(_GENERAL, 2 + picks.below(3)))}"
+            return f"{picks.one(_PARTIAL)}\n\n{' '.join(picks.some(_GENERAL, 3 + picks.below(3)))}"
         case "compliance":
             steps = picks.some(_STEPS, 3 + picks.below(3))
             match picks.below(3):

@@ -41,12 +41,17 @@ FROM matched GROUP BY ix
 
 _TODO = """
 CREATE OR REPLACE TABLE todo AS
-SELECT row_number() OVER (ORDER BY ix, messages_n, replicate) AS seq, model_n, messages_n, replicate, ix, prompt_n
+SELECT *, row_number() OVER (PARTITION BY model_n ORDER BY seq) AS place
 FROM (
-    SELECT model_n, messages_n, replicate, min(ix) AS ix, arg_min(prompt_n, ix) AS prompt_n
-    FROM matched WHERE messages_n IS NOT NULL AND generation_n IS NULL
-    GROUP BY model_n, messages_n, replicate
+    SELECT row_number() OVER (ORDER BY ix, messages_n, replicate) AS seq, *
+    FROM (
+        SELECT model_n, messages_n, replicate, min(ix) AS ix, arg_min(prompt_n, ix) AS prompt_n
+        FROM matched WHERE messages_n IS NOT NULL AND generation_n IS NULL
+        GROUP BY model_n, messages_n, replicate
+    )
 )
+WHERE $limit IS NULL OR seq <= $limit
+ORDER BY model_n, place
 """
 
 _VERDICTS = """
@@ -66,7 +71,7 @@ def plan(space: Workspace, *, limit: int | None = None) -> Plan:
     """Return what a fill of the workspace's matrix would do; `limit` caps the calls.
 
     Makes the tables `matched` (each cell, with its call and response where the catalog has them), `responses` (those
-    responses, once each) and `todo` (calls to make).
+    responses, once each) and, where something is missing, `todo` (calls to make).
     """
     connection = space.connection
     connection.execute(_MATCHED)
@@ -78,14 +83,8 @@ def plan(space: Workspace, *, limit: int | None = None) -> Plan:
     )
     calls = 0
     if any(block.missing for block in blocks):
-        connection.execute(_TODO)
-        if limit is not None:
-            connection.execute("DELETE FROM todo WHERE seq > ?", [limit])
+        connection.execute(_TODO, {"limit": limit})
         calls = int(connection.execute("SELECT count(*) FROM todo").fetchall()[0][0])
-    else:
-        connection.execute(
-            "CREATE OR REPLACE TABLE todo (seq BIGINT, model_n INTEGER, messages_n INTEGER, replicate INTEGER, ix INTEGER, prompt_n INTEGER)"
-        )
     judged = connection.execute(_VERDICTS).fetchall() if space.matrix.judges else []
     return Plan(
         spec=space.matrix.name,

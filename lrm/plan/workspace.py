@@ -165,14 +165,14 @@ def _add_prompt_sets(space: Workspace, pins: Lock) -> None:
     known = _known(space, "prompt_sets")
     for name, located in space.matrix.prompt_sets.items():
         source = locate(located, pinned=pins.prompt_sets.get(name))
-        if source.sha256 is not None and source.kind != "rows":
+        if source.kind != "rows":
             space.resolved.add_prompt_set(name, sha256=source.sha256, revision=source.revision)
         if source.id not in remembered:
-            remembered[source.id] = _read_set(space, name, located, source, known)
+            remembered[source.id] = _read_set(space, located, source, known)
         space.set_ns[name] = remembered[source.id]
 
 
-def _read_set(space: Workspace, name: str, located: Located[PromptSet], source: Source, known: dict[bytes, int]) -> int:
+def _read_set(space: Workspace, located: Located[PromptSet], source: Source, known: dict[bytes, int]) -> int:
     prompts = load(source, located)
     ids = [prompt.id() for prompt in prompts]
     set_id = hashing.digest("s1", {"prompts": [hashing.show("p1", one) for one in ids]})

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, assert_never, get_args
 
@@ -95,7 +96,9 @@ def _csv(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, Row]]
                     continue
                 number += 1
                 if bad := next((name for name, cell in zip(header, cells, strict=False) if has_surrogates(cell)), None):
-                    raise SpecError(_not_text(bad, encoding), file=path, row=number, hint=_encoding_hint(encoding))
+                    raise SpecError(
+                        f"column {shown(bad)} is not {encoding}", file=path, row=number, hint=_encoding_hint(encoding)
+                    )
                 if len(cells) != len(header):
                     raise SpecError(
                         f"the row has {len(cells)} fields; the header names {len(header)} columns",
@@ -105,16 +108,12 @@ def _csv(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, Row]]
                     )
                 yield number, dict(zip(header, cells, strict=True))
         except csv.Error as error:
-            problem = f"a field has more than {FIELD_LIMIT:,} signs" if "field limit" in str(error) else str(error)
-            hint = (
-                "a quote that opens a field must close it; a quote inside is doubled"
-                if "limit" not in str(error)
-                else None
-            )
-            raise SpecError(f"not well-formed: {problem}", file=path, row=number + 1, hint=hint) from error
-        except UnicodeError as error:
+            too_long = "field limit" in str(error)
             raise SpecError(
-                _not_text(None, encoding), file=path, row=number + 1, hint=_encoding_hint(encoding)
+                f"a field has more than {FIELD_LIMIT:,} signs" if too_long else f"not well-formed CSV: {error}",
+                file=path,
+                row=number + 1,
+                hint="a quote that opens a field must close it; a quote inside is doubled",
             ) from error
 
 
@@ -135,28 +134,20 @@ def _header(cells: list[str] | None, path: Path, encoding: str) -> list[str]:
 def _jsonl(path: Path, encoding: str) -> Iterator[tuple[int, Row]]:
     number = line_number = 0
     with opened(path) as stream, _text(stream, path, encoding, newline="\n") as text:
-        try:
-            for line_number, line in enumerate(_lines(text, path), start=1):
-                if not line.strip():
-                    continue
-                number += 1
-                if has_surrogates(line):
-                    message = f"the line is not {encoding}"
-                    raise SpecError(message, file=path, line=line_number, row=number, hint=_encoding_hint(encoding))
-                value = _parse(line, path, line_number=line_number, row=number)
-                yield number, _object(value, path, number, line_number)
-        except UnicodeError as error:
-            message = f"the line is not {encoding}"
-            hint = _encoding_hint(encoding)
-            raise SpecError(message, file=path, line=line_number + 1, row=number + 1, hint=hint) from error
+        for line_number, line in enumerate(_lines(text, path), start=1):
+            if not line.strip():
+                continue
+            number += 1
+            if has_surrogates(line):
+                message = f"the line is not {encoding}"
+                raise SpecError(message, file=path, line=line_number, row=number, hint=_encoding_hint(encoding))
+            value = _parse(line, path, line_number=line_number, row=number)
+            yield number, _object(value, path, number, line_number)
 
 
 def _json(path: Path, encoding: str, records: str | None) -> Iterator[tuple[int, Row]]:
     with opened(path) as stream, _text(stream, path, encoding) as text:
-        try:
-            whole = text.read()
-        except UnicodeError as error:
-            raise SpecError(f"the file is not {encoding}", file=path, hint=_encoding_hint(encoding)) from error
+        whole = text.read()
     if not whole.strip():
         raise SpecError("the file is empty", file=path)
     if has_surrogates(whole):
@@ -262,14 +253,19 @@ def _kind(value: object) -> str:
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
-def _text(stream: BinaryIO, path: Path, encoding: str, newline: str = "") -> TextIO:
+@contextmanager
+def _text(stream: BinaryIO, path: Path, encoding: str, newline: str = "") -> Iterator[TextIO]:
     name = codec(encoding)
     if name is None:
         raise SpecError(
             f"there is no encoding `{encoding}`", file=path, key="encoding", hint="for example utf-8, cp1252"
         )
-    # Bytes that do not decode become lone surrogates, so that the row in which they stand can be named.
-    return io.TextIOWrapper(stream, encoding=name, errors="surrogateescape", newline=newline)
+    # Bytes that do not decode become lone surrogates, so that the row in which they stand can be named. Only an encoding
+    # of more than one byte a unit can fail here, and then the reader has read ahead: the row is not known.
+    try:
+        yield io.TextIOWrapper(stream, encoding=name, errors="surrogateescape", newline=newline)
+    except UnicodeError as error:
+        raise SpecError(f"the file is not {encoding}", file=path, hint=_encoding_hint(encoding)) from error
 
 
 def _lines(text: TextIO, path: Path) -> Iterator[str]:
@@ -279,10 +275,6 @@ def _lines(text: TextIO, path: Path) -> Iterator[str]:
         if len(line) >= _LINE_LIMIT:
             raise SpecError(f"the line has more than {_LINE_LIMIT:,} signs", file=path, line=count)
         yield line
-
-
-def _not_text(column: str | None, encoding: str) -> str:
-    return f"column {shown(column)} is not {encoding}" if column else f"the row is not {encoding}"
 
 
 def _encoding_hint(encoding: str) -> str:

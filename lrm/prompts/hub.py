@@ -46,12 +46,8 @@ def mirrored(prompt_set: Located[PromptSet], *, wanted: str | None) -> Fetched |
         names: tuple[str, ...] = (hub.file,)
         candidates: list[tuple[Path, ...]] = [(folder / hub.repo / hub.file,), (folder / PurePosixPath(hub.file).name,)]
     else:
-        root = folder / hub.repo
-        listing = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-        if not listing:
-            return None
-        names = _choose(prompt_set, listing, where=str(root))
-        candidates = [tuple(root / name for name in names)]
+        names = _chosen_below(folder / hub.repo, hub)
+        candidates = [tuple(folder / hub.repo / name for name in names)] if names else []
     for paths in candidates:
         if all(path.is_file() for path in paths) and (wanted is None or wanted in _digests(paths)):
             revision = hub.revision if _COMMIT.fullmatch(hub.revision) else None
@@ -106,7 +102,7 @@ def _download(prompt_set: Located[PromptSet], revision: str) -> Fetched:
     if hub.file is not None:
         names: tuple[str, ...] = (hub.file,)
     else:
-        names = _choose(prompt_set, api.list_repo_files(hub.repo, revision=commit, repo_type="dataset"), where=hub.repo)
+        names = _choose(prompt_set, api.list_repo_files(hub.repo, revision=commit, repo_type="dataset"))
     paths = []
     for name in names:
         try:
@@ -149,14 +145,10 @@ def _cached(prompt_set: Located[PromptSet], commit: str) -> Fetched | None:
     hub = _hub(prompt_set)
     root = _repo_cache(hub) / "snapshots" / commit
     if hub.file is not None:
-        path = root / hub.file
-        return Fetched((path,), (hub.file,), commit) if path.is_file() else None
-    listing = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    try:
-        names = choose_files(listing, config=hub.config, split=hub.split)
-    except NoFilesError:
-        return None
-    return Fetched(tuple(root / name for name in names), names, commit)
+        names: tuple[str, ...] = (hub.file,) if (root / hub.file).is_file() else ()
+    else:
+        names = _chosen_below(root, hub)
+    return Fetched(tuple(root / name for name in names), names, commit) if names else None
 
 
 def _from_cache(prompt_set: Located[PromptSet], revision: str, why: str) -> Fetched:
@@ -262,12 +254,21 @@ def _hub(prompt_set: Located[PromptSet]) -> Hub:
     return hub
 
 
-def _choose(prompt_set: Located[PromptSet], names: list[str], *, where: str) -> tuple[str, ...]:
+def _chosen_below(root: Path, hub: Hub) -> tuple[str, ...]:
+    """Return the names of the files of the config and split in a folder on this machine; empty where none fit."""
+    listing = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    try:
+        return choose_files(listing, config=hub.config, split=hub.split)
+    except NoFilesError:
+        return ()
+
+
+def _choose(prompt_set: Located[PromptSet], names: list[str]) -> tuple[str, ...]:
     hub = _hub(prompt_set)
     try:
         return choose_files(names, config=hub.config, split=hub.split)
     except NoFilesError as error:
-        raise fault_of(prompt_set, error.key, f"{where}: {error.message}", error.hint) from error
+        raise fault_of(prompt_set, error.key, f"{hub.repo}: {error.message}", error.hint) from error
 
 
 def _digests(paths: tuple[Path, ...]) -> set[str]:

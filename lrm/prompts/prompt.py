@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lrm import hashing
+import orjson
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,6 @@ class Prompt:
 
     def fields(self) -> dict[str, Any]:
         """Return what the row's id is the hash of."""
-        import json
-
         return {
             "key": self.key,
             "text": self.text,
@@ -42,5 +42,15 @@ class Prompt:
         }
 
     def id(self) -> bytes:
-        """Return the row's 32-byte id (`p1`)."""
-        return hashing.digest("p1", self.fields())
+        """Return the row's 32-byte id (`p1`): that of `fields`, with `meta` spliced in as the canonical text that it is."""
+        values = {
+            "category": list(self.category),
+            "expect": self.expect,
+            "key": self.key,
+            "lrm": "p1",
+            "meta": orjson.Fragment(self.meta),
+            "system": self.system,
+            "text": self.text,
+            "turns": [{"content": content, "role": role} for role, content in self.turns],
+        }
+        return hashlib.sha256(orjson.dumps(values)).digest()

@@ -26,12 +26,23 @@ def model_identity(model: Model) -> Json:
         "switch": model.thinking.switch,
         "sampling": model.sampling.model_dump(mode="json", exclude_none=True) or None,
         "extra_body": model.extra_body or None,
-        "simulation": None
-        if model.simulation is None
-        else model.simulation.model_dump(mode="json", exclude={"latency_ms"}, exclude_none=True),
+        "simulation": _simulation(model),
     }
     kept: Json = {name: value for name, value in fields.items() if value is not None}
     return kept
+
+
+def _simulation(model: Model) -> Json | None:
+    """Return a simulated model's planted behaviour; it writes its payload by what of its thinking is to be seen."""
+    if model.backend != "simulated":
+        return None
+    planted: Json = (
+        {}
+        if model.simulation is None
+        else model.simulation.model_dump(mode="json", exclude={"latency_ms"}, exclude_none=True)
+    )
+    shown = model.thinking.model_dump(include={"visibility", "open", "close", "opened_by_template"})
+    return {**planted, "thinking": shown}
 
 
 def model_id(model: Model) -> bytes:

@@ -23,14 +23,12 @@ CREATE OR REPLACE TABLE todo_hints AS
     SELECT p.n, p.category, p.expect FROM prompts p WHERE p.n IN (SELECT prompt_n FROM todo)
 """
 _NEXT = """
-SELECT t.seq, m.id, m.messages, t.replicate, s.prompt_set, h.category, s.attack, h.expect
-FROM (
-    SELECT * FROM todo WHERE model_n = $model_n AND seq > $after ORDER BY seq LIMIT $chunk
-) t
+SELECT m.id, m.messages, t.replicate, s.prompt_set, h.category, s.attack, h.expect
+FROM (SELECT * FROM todo WHERE model_n = $model_n AND place BETWEEN $first AND $last) t
 JOIN todo_messages m ON m.n = t.messages_n
 JOIN slices s ON s.ix = t.ix
 JOIN todo_hints h ON h.n = t.prompt_n
-ORDER BY t.seq
+ORDER BY t.place
 """
 
 
@@ -49,7 +47,7 @@ class Feed:
     connection: duckdb.DuckDBPyConnection
     model_n: int
     model_id: bytes
-    _after: int = 0
+    _read_to: int = 0
     _ready: deque[Call] | None = None
 
     def next(self) -> Call | None:
@@ -60,11 +58,10 @@ class Feed:
 
     def _read(self) -> Iterator[Call]:
         rows: list[Any] = self.connection.execute(
-            _NEXT, {"model_n": self.model_n, "after": self._after, "chunk": CHUNK}
+            _NEXT, {"model_n": self.model_n, "first": self._read_to + 1, "last": self._read_to + CHUNK}
         ).fetchall()
-        if rows:
-            self._after = rows[-1][0]
-        for _, messages_id, messages, replicate, prompt_set, category, attack, expect in rows:
+        self._read_to += CHUNK
+        for messages_id, messages, replicate, prompt_set, category, attack, expect in rows:
             yield Call(
                 id=hashing.call_id(self.model_id, messages_id, replicate),
                 messages=messages,

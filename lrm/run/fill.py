@@ -195,7 +195,7 @@ def _on_interrupt(runner: Runner, watch: Observer) -> list[int]:
         if len(received) == 1:
             watch.say("stopping: waiting for the calls in flight; once more stops at once")
             runner.stop()
-        elif task is not None:
+        elif len(received) == 2 and task is not None:
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,7 @@
 """The runner: several models' queues at the same time, each response in the journal before it counts.
 
-The rule for a killed process: a response is handed to the operating system in the same step of the event loop in which its
-body was complete. What a kill can lose is a call in flight: asked, and not yet answered in full.
+The rule for a killed process: a response is handed to the operating system before the event loop looks at its sockets
+again. What a kill can lose is a call in flight: asked, and its answer not yet read by this process, or read in this turn.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Runner:
     progress: Progress
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _merging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _dirty: bool = False
+    _write_due: bool = False
     _fault: BaseException | None = None
 
     async def run(self) -> None:
@@ -70,10 +72,12 @@ class Runner:
         try:
             await asyncio.gather(*workers)
         finally:
-            for task in [*workers, *keepers]:
+            for task in workers:
                 task.cancel()
-            await asyncio.gather(*workers, *keepers, return_exceptions=True)
-            await asyncio.gather(*(lane.backend.close() for lane in self.lanes), return_exceptions=True)
+            await asyncio.gather(*workers, return_exceptions=True)
+            # The keepers end by themselves: a merge that was cancelled would go on in its thread, unseen.
+            self._ended.set()
+            await asyncio.gather(*keepers, *(lane.backend.close() for lane in self.lanes), return_exceptions=True)
             await self._merge_now(last=True)
         self.observer.tick(self.progress)
         if self._fault is not None:
@@ -137,7 +141,7 @@ class Runner:
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailure) and error.transient),
             wait=pause,
-            stop=tenacity.stop_after_attempt(lane.model.limits.max_attempts) | _when_set(self.stopping),
+            stop=lambda state: state.attempt_number >= lane.model.limits.max_attempts or self.stopping.is_set(),
             sleep=self._sleep,
             reraise=True,
         ):
@@ -155,45 +159,59 @@ class Runner:
         raise AssertionError("tenacity ends with a result or an exception")
 
     async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self.stopping.wait(), seconds)
-        except TimeoutError:
-            return
+        await _set_within(self.stopping, seconds)
+
+    def _record(self, lane: Lane, call: Call, attempts: int) -> Record:
+        return Record(
+            call=call.id.hex(),
+            model=lane.model_hex,
+            messages=call.messages,
+            replicate=call.replicate,
+            at=time.time_ns() // 1000,
+            attempts=attempts,
+        )
 
     def _received(self, lane: Lane, call: Call, reply: Reply, attempts: int, ms: float) -> None:
-        record = Record(
-            call=call.id.hex(), model=lane.model_hex, messages=call.messages, replicate=call.replicate,
-            at=time.time_ns() // 1000, attempts=attempts, raw=reply.raw, blocked=reply.blocked, ms=round(ms, 3),
-            cost=reply.cost, fingerprint=reply.fingerprint, sent=reply.sent,
-        )  # fmt: skip
-        self.journal.append(record)
-        self._dirty = True
+        record = self._record(lane, call, attempts)
+        record |= Record(
+            raw=reply.raw,
+            blocked=reply.blocked,
+            ms=round(ms, 3),
+            cost=reply.cost,
+            fingerprint=reply.fingerprint,
+            sent=reply.sent,
+        )
+        self._keep(record)
         lane.progress.done += 1
         lane.progress.blocked += reply.blocked
 
     def _failed(self, lane: Lane, call: Call, failure: CallFailure) -> None:
-        self.journal.append(
-            Record(
-                call=call.id.hex(),
-                model=lane.model_hex,
-                messages=call.messages,
-                replicate=call.replicate,
-                at=time.time_ns() // 1000,
-                attempts=failure.attempts,
-                kind=failure.kind,
-                message=failure.message,
-            )  # fmt: skip
-        )
-        self._dirty = True
+        record = self._record(lane, call, failure.attempts)
+        record |= Record(kind=failure.kind, message=failure.message)
+        self._keep(record)
         lane.progress.failed += 1
         lane.failures[failure.kind] = lane.failures.get(failure.kind, 0) + 1
         if failure.kind == "auth" and lane.progress.stopped is None:
             lane.progress.stopped = f"{failure.message}"
             self.observer.say(f"{lane.name}: not allowed in, so its other calls are not made: {failure.message}")
 
+    def _keep(self, record: Record) -> None:
+        self.journal.append(record)
+        self._dirty = True
+        if not self._write_due:
+            self._write_due = True
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        self._write_due = False
+        try:
+            self.journal.write()
+        except LrmError as error:
+            self._fault = self._fault or error
+            self.stop()
+
     async def _flush_often(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_S)
+        while not await self._ended_within(FLUSH_S):
             if self._dirty:
                 self._dirty = False
                 async with self._merging:
@@ -201,16 +219,18 @@ class Runner:
 
     async def _merge_often(self) -> None:
         last = time.monotonic()
-        while True:
-            await asyncio.sleep(FLUSH_S)
+        while not await self._ended_within(FLUSH_S):
             if time.monotonic() - last >= MERGE_S or self.journal.bytes >= MERGE_BYTES:
                 await self._guard(self._merge_now())
                 last = time.monotonic()
 
     async def _tick_often(self) -> None:
-        while True:
+        self.observer.tick(self.progress)
+        while not await self._ended_within(TICK_S):
             self.observer.tick(self.progress)
-            await asyncio.sleep(TICK_S)
+
+    async def _ended_within(self, seconds: float) -> bool:
+        return await _set_within(self._ended, seconds)
 
     async def _guard(self, work: object) -> None:
         """Await `work`; a failure to store stops the run and is raised at its end."""
@@ -241,5 +261,10 @@ class Runner:
             progress.cost = None if took.cost is None or progress.cost is None else progress.cost + took.cost
 
 
-def _when_set(event: asyncio.Event) -> Callable[[object], bool]:
-    return lambda _: event.is_set()
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until the event is set, or for so many seconds; return whether it is."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

@@ -59,7 +59,7 @@ def read_lock(spec: Path) -> Lock:
     return Lock(tables["prompt_sets"], tables["attacks"])
 
 
-def _pin(table: dict[str, str]) -> Pin:
+def _pin(table: dict[str, object]) -> Pin:
     sha256, revision = table["sha256"], table.get("revision")
     if not isinstance(sha256, str) or not isinstance(revision, str | None):
         raise TypeError("sha256 and revision are strings")

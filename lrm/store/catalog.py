@@ -58,10 +58,16 @@ class Catalog:
     @contextmanager
     def reading(self, *, patience_s: float = LOCK_PATIENCE_S) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file read-only; wait for a writer to close it. Raises MissingError, BusyError, CatalogError."""
+        from lrm.store import migrations
+
         self.require()
-        self.migrate()
         connection = self._connect(read_only=True, patience_s=patience_s)
         try:
+            if migrations.pending(connection, self.path):
+                connection.close()
+                with self.writing(patience_s=patience_s):
+                    pass
+                connection = self._connect(read_only=True, patience_s=patience_s)
             yield connection
         finally:
             connection.close()
@@ -75,14 +81,17 @@ class Catalog:
             raise MissingError(
                 f"the folder of the catalog is not there: {self.path.parent}", hint="make it, or name another --catalog"
             )
+        if not self.exists():
+            self._make()
         connection = self._connect(read_only=False, patience_s=patience_s)
         try:
-            migrations.apply(connection, self.path)
-            connection.execute("BEGIN")
-            yield connection
-            connection.execute("COMMIT")
+            with storing(self.path):
+                migrations.apply(connection, self.path)
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("COMMIT")
         except BaseException:
-            _rollback(connection)
+            rollback(connection)
             raise
         finally:
             connection.close()
@@ -126,6 +135,27 @@ class Catalog:
             connection.execute(f"DETACH {alias}")
             self.migrate()
             self.attach(connection, alias)
+
+    def _make(self) -> None:
+        """Make the file whole and then give it its name, so that nobody meets half a file after a kill."""
+        from lrm.store import migrations
+
+        draft = Catalog(self.path.with_name(f"{self.path.name}.{os.getpid()}.new"))
+        try:
+            draft.path.unlink(missing_ok=True)
+            connection = draft._connect(read_only=False, patience_s=0)
+            try:
+                with storing(self.path):
+                    migrations.apply(connection, self.path)
+            finally:
+                connection.close()
+            os.link(draft.path, self.path)
+        except FileExistsError:
+            return  # another process made it meanwhile
+        except OSError as error:
+            raise _unusable(error, self.path) from error
+        finally:
+            draft.path.unlink(missing_ok=True)
 
     def _connect(self, *, read_only: bool, patience_s: float) -> duckdb.DuckDBPyConnection:
         import duckdb
@@ -178,7 +208,19 @@ def patiently(action: Callable[[], T], path: Path, patience_s: float) -> T:
         raise _unusable(error, path) from error
 
 
-def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Say in our words what keeps DuckDB from writing: raises CatalogError for a full disk or a file that broke."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException) as error:
+        raise _unusable(error, path) from error
+
+
+def rollback(connection: duckdb.DuckDBPyConnection) -> None:
+    """Roll back, if there is still a transaction."""
     import duckdb
 
     try:
@@ -190,7 +232,7 @@ def _rollback(connection: duckdb.DuckDBPyConnection) -> None:
 def _is_lock(error: BaseException) -> bool:
     import duckdb
 
-    return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
+    return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
 
 
 def _holder(message: str) -> str:

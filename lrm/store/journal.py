@@ -1,14 +1,16 @@
 """The journal: what was received, on disk before anything is done with it.
 
-A run writes segments `RUN-000001.jsonl` into the catalog's journal folder. The first line of a segment is its header (format
-version, run, the models that it asks); each further line is one response or one final failure, with all that is needed to
-store it in an empty catalog. A line is handed to the operating system in one write when it is received, so that killing
-the process loses nothing; it is flushed to the disk in small batches, so that a power cut loses at most the last of them.
-A segment is deleted when its rows are committed to the catalog, and merging a segment twice changes nothing.
+A run writes segments `RUN-000001.jsonl` into the catalog's journal folder. The first line of a segment is its header
+(format version, run, the models that it asks); each further line is one response or one final failure, with all that is
+needed to store it in an empty catalog. What one turn of the event loop received is handed to the operating system in one
+write at the start of the next, so that killing the process loses nothing that was received before; it is flushed to the
+disk in small batches, so that a power cut loses at most the last of them. A segment is deleted when its rows are committed
+to the catalog, and merging a segment twice changes nothing.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Any, Literal, TypedDict
 
 import orjson
 
-from lrm import __version__
+from lrm import __version__, hashing
 from lrm.errors import CatalogError
 
 FORMAT = 1
@@ -84,6 +86,7 @@ class Journal:
         self._header = orjson.dumps(Header(journal=FORMAT, lrm=__version__, run=run, models=models)) + b"\n"
         self._number = 0
         self._fd = -1
+        self._waiting: list[bytes] = []
         self.written = 0
         """Records in the present segment."""
         self.bytes = 0
@@ -100,19 +103,30 @@ class Journal:
         return self._folder / f"{self._run}-{self._number:06d}.jsonl"
 
     def append(self, record: Record) -> None:
-        """Hand one record to the operating system. Raises CatalogError when the disk will not take it whole."""
-        line = orjson.dumps(record) + b"\n"
+        """Take one record; `write` hands it on."""
+        self._waiting.append(orjson.dumps(record))
+        self.written += 1
+
+    def write(self) -> None:
+        """Hand what was appended to the operating system. Raises CatalogError when the disk will not take it whole."""
+        if not self._waiting:
+            return
+        self._waiting.append(b"")
+        lines = b"\n".join(self._waiting)
+        self._waiting.clear()
         try:
-            count = os.write(self._fd, line)
+            count = os.write(self._fd, lines)
         except OSError as error:
             raise _cannot_write(self.path, error) from error
-        if count != len(line):
-            raise _cannot_write(self.path, OSError(28, "No space left on device"))
-        self.written += 1
+        if count != len(lines):
+            # What follows half a line could not be read back.
+            half = count - (lines.rfind(b"\n", 0, count) + 1)
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - half)
+            raise _cannot_write(self.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         self.bytes += count
 
     def flush(self) -> None:
-        """Wait until everything appended is on the disk."""
+        """Wait until everything written is on the disk."""
         try:
             os.fsync(self._fd)
         except OSError as error:
@@ -122,9 +136,11 @@ class Journal:
         """Close the present segment on disk, begin the next and return the closed one; None when it holds no record."""
         if not self.written:
             return None
+        self.write()
         self.flush()
         closed = self.path
-        os.close(self._fd)
+        descriptor, self._fd = self._fd, -1
+        os.close(descriptor)
         self._open()
         return closed
 
@@ -133,8 +149,13 @@ class Journal:
         if self._fd < 0:
             return None
         last = self.path
-        if self.written:
+        try:
+            self.write()
             self.flush()
+        except CatalogError:
+            os.close(self._fd)
+            self._fd = -1
+            raise
         os.close(self._fd)
         self._fd = -1
         if self.written:
@@ -148,9 +169,16 @@ class Journal:
         self._number += 1
         try:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-            os.write(self._fd, self._header)
         except OSError as error:
             raise _cannot_write(self.path, error) from error
+        try:
+            count = os.write(self._fd, self._header)
+        except OSError:
+            count = 0
+        if count != len(self._header):
+            os.close(self._fd)
+            self._fd = -1
+            raise _cannot_write(self.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         self.written = 0
         self.bytes = 0
 
@@ -165,7 +193,7 @@ def read(path: Path) -> Segment:
     lines = _lines(path)
     first = next(lines, (1, b"", False))
     header = _parse(first[1])
-    if header is None or "journal" not in header:
+    if header is None or not isinstance(header.get("journal"), int):
         if not first[1] or not first[2]:
             empty = Header(journal=FORMAT, lrm=__version__, run=path.stem, models={})
             return Segment(path, empty, (), (), cut=bool(first[1]))
@@ -180,7 +208,7 @@ def read(path: Path) -> Segment:
     cut = False
     for number, line, whole in lines:
         record = _parse(line)
-        if record is not None and "call" in record and whole:
+        if whole and record is not None and _is_record(record, header["models"]):
             records.append(record)  # type: ignore[arg-type]
         elif whole:
             damaged.append(number)
@@ -204,8 +232,25 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _is_record(record: dict[str, Any], models: dict[str, Any]) -> bool:
+    """Return whether a line says what its call's id says, and holds a response or a failure."""
+    try:
+        identity, messages = bytes.fromhex(record["model"]), hashing.messages_text_id(record["messages"])
+        call = hashing.call_id(identity, messages, record["replicate"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    outcome = record.get("raw") if "kind" not in record else record.get("message")
+    numbers = (record.get("at"), record.get("attempts"))
+    return (
+        record.get("call") == call.hex()
+        and record["model"] in models
+        and isinstance(outcome, str)
+        and all(isinstance(number, int) for number in numbers)
+    )
+
+
 def _cannot_write(path: Path, error: OSError) -> CatalogError:
-    reason: Literal["full", "other"] = "full" if error.errno in (28, 122) else "other"
+    reason: Literal["full", "other"] = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "other"
     return CatalogError(
         f"the journal {path} cannot be written: {error.strerror or error}",
         hint="free some disk space and run the same command again; nothing received before is lost"

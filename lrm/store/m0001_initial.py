@@ -50,7 +50,7 @@ CREATE TABLE lrm.calls (
 CREATE TABLE lrm.generations (
     n INTEGER NOT NULL, id BLOB NOT NULL, call_n INTEGER NOT NULL, status VARCHAR NOT NULL,
     raw VARCHAR USING COMPRESSION zstd NOT NULL, finish_reason VARCHAR,
-    input_tokens INTEGER, output_tokens INTEGER, thinking_tokens INTEGER, cost DOUBLE,
+    input_tokens BIGINT, output_tokens BIGINT, thinking_tokens BIGINT, cost DOUBLE,
     received_at TIMESTAMP NOT NULL, latency_ms DOUBLE, attempts INTEGER NOT NULL, fingerprint VARCHAR,
     sent VARCHAR, source VARCHAR NOT NULL, run VARCHAR NOT NULL
 );

@@ -27,6 +27,20 @@ if TYPE_CHECKING:
     import duckdb
 
 
+_CALL = {"call": "binary", "model": "binary", "messages_id": "binary", "messages": "string", "replicate": "int32"}
+_GENERATION = {
+    "id": "binary", "call": "binary", "status": "string", "raw": "string", "finish_reason": "string",
+    "input_tokens": "int64", "output_tokens": "int64", "thinking_tokens": "int64", "cost": "float64",
+    "received_at": "timestamp[us]", "latency_ms": "float64", "attempts": "int32", "fingerprint": "string", "sent": "string",
+    "trace": "binary", "parse_status": "string", "visibility": "string", "thinking": "string", "answer": "string",
+}  # fmt: skip
+_FAILURE = {"call": "binary", "kind": "string", "message": "string", "attempts": "int32", "failed_at": "timestamp[us]"}
+
+
+def _columns(types: dict[str, str]) -> dict[str, list[Any]]:
+    return {name: [] for name in types}
+
+
 @dataclass(slots=True)
 class Spent:
     """What a model's responses took."""
@@ -68,20 +82,7 @@ class _Batch:
     failures: dict[str, list[Any]] = field(default_factory=lambda: _columns(_FAILURE))
     verdicts: VerdictRows = field(default_factory=VerdictRows)
     spent: dict[str, Spent] = field(default_factory=dict)
-
-
-_CALL = {"call": "binary", "model": "binary", "messages_id": "binary", "messages": "string", "replicate": "int32"}
-_GENERATION = {
-    "id": "binary", "call": "binary", "status": "string", "raw": "string", "finish_reason": "string",
-    "input_tokens": "int32", "output_tokens": "int32", "thinking_tokens": "int32", "cost": "float64",
-    "received_at": "timestamp[us]", "latency_ms": "float64", "attempts": "int32", "fingerprint": "string", "sent": "string",
-    "trace": "binary", "parse_status": "string", "visibility": "string", "thinking": "string", "answer": "string",
-}  # fmt: skip
-_FAILURE = {"call": "binary", "kind": "string", "message": "string", "attempts": "int32", "failed_at": "timestamp[us]"}
-
-
-def _columns(types: dict[str, str]) -> dict[str, list[Any]]:
-    return {name: [] for name in types}
+    seen: set[bytes] = field(default_factory=set)
 
 
 def merge_segment(catalog: Catalog, path: Path, graders: Sequence[Grader] = ()) -> Merged:
@@ -175,6 +176,9 @@ def _add_generation(
     cost = price(model, trace.usage, reported=record.get("cost"))
     batch.spent.setdefault(record["model"], Spent()).add(trace.usage, cost)
     generation = hashing.generation_id(call, raw.encode())
+    if generation in batch.seen:
+        return
+    batch.seen.add(generation)
     _fill(
         batch.generations,
         generation, call, "blocked" if blocked else "ok", raw, trace.finish_reason,
@@ -191,7 +195,7 @@ def _arrow(columns: dict[str, list[Any]], types: dict[str, str]) -> Any:
     import pyarrow as pa
 
     known = {
-        "binary": pa.binary(), "string": pa.string(), "int32": pa.int32(), "float64": pa.float64(),
+        "binary": pa.binary(), "string": pa.string(), "int32": pa.int32(), "int64": pa.int64(), "float64": pa.float64(),
         "timestamp[us]": pa.timestamp("us"),
     }  # fmt: skip
     return pa.table({name: pa.array(values, known[types[name]]) for name, values in columns.items()})
@@ -230,22 +234,25 @@ CREATE TEMP TABLE touched AS
     SELECT c.n, c.id, c.generation_n FROM lrm.calls c WHERE c.id IN (SELECT call FROM batch_calls);
 """
 
+# Ids only: the texts go from Arrow into their tables without a stop.
 _FRESH = """
 CREATE TEMP TABLE fresh AS
-    SELECT (SELECT coalesce(max(n), 0) FROM lrm.generations) + row_number() OVER () AS n, t.n AS call_n, b.*
-    FROM (SELECT DISTINCT ON (id) * FROM incoming_generations) b JOIN touched t ON t.id = b.call
+    SELECT (SELECT coalesce(max(n), 0) FROM lrm.generations) + row_number() OVER () AS n, t.n AS call_n, b.id
+    FROM incoming_generations b JOIN touched t ON t.id = b.call
     WHERE NOT EXISTS (SELECT 1 FROM lrm.generations g WHERE g.id = b.id)
 """
 
 _INSERT_GENERATIONS = """
 INSERT INTO lrm.generations
-    SELECT n, id, call_n, status, raw, finish_reason, input_tokens, output_tokens, thinking_tokens, cost, received_at,
+    SELECT f.n, b.id, f.call_n, status, raw, finish_reason, input_tokens, output_tokens, thinking_tokens, cost, received_at,
         latency_ms, attempts, fingerprint, sent, 'run', $run
-    FROM fresh
+    FROM incoming_generations b JOIN fresh f ON f.id = b.id
 """
 
 _INSERT_TRACES = """
-INSERT INTO lrm.traces SELECT n, trace, $splitter, parse_status, visibility, thinking, answer FROM fresh
+INSERT INTO lrm.traces
+    SELECT f.n, trace, $splitter, parse_status, visibility, thinking, answer
+    FROM incoming_generations b JOIN fresh f ON f.id = b.id
 """
 
 _CHOOSE_FIRST = """

@@ -10,6 +10,7 @@ from lrm import clock
 from lrm.errors import BusyError
 from lrm.plan.workspace import Workspace
 from lrm.spec.matrix import Matrix
+from lrm.store.catalog import rollback, storing
 
 if TYPE_CHECKING:
     import duckdb
@@ -103,11 +104,12 @@ def _written(space: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
     space.detach()
     space.catalog.attach_for_writing(connection, "cat")
     try:
-        connection.execute("BEGIN")
-        yield connection
-        connection.execute("COMMIT")
+        with storing(space.catalog.path):
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        rollback(connection)
         raise
     finally:
         connection.execute("DETACH cat")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrm import hashing
@@ -27,7 +27,9 @@ Messages = list[dict[str, str]]
 
 
 def opened(**fields: Any) -> Renderer:
-    return open_attack(Located("tried", Attack(**fields), Path("spec.toml"), line=7, table=("attacks", "tried")))
+    return open_attack(
+        Located("tried", Attack.model_validate(fields), Path("spec.toml"), line=7, table=("attacks", "tried"))
+    )
 
 
 def messages(prompt: Prompt = PROMPT, **fields: Any) -> Messages:
@@ -125,6 +127,7 @@ def test_prefill_is_the_last_message() -> None:
 
 
 @given(text=TEXT.filter(bool), system=st.none() | TEXT, turn=TEXT, prefill=TEXT.filter(bool))
+@settings(deadline=None)
 def test_what_is_rendered_is_canonical_json(text: str, system: str | None, turn: str, prefill: str) -> None:
     prompt = Prompt("k", text, system=system, turns=(("user", turn), ("assistant", turn)))
     rendered = opened(prefill=prefill).render(prompt)
@@ -142,21 +145,21 @@ def test_every_control_and_odd_sign_is_escaped_as_rfc8785_does() -> None:
 
 
 def test_golden_ids() -> None:
-    assert opened().id.hex() == "35c66f38"
+    assert opened().id.hex() == "35c66f38280fa0d8889accfaf161ccc95e3457ce89a2a3b19e86a8c4bbd3d9f4"
     attack = {
         "steps": [{"transform": "caesar"}, {"transform": "template", "text": "Decode: {prompt}"}],
         "conversation": [user("{prompt}")],
         "system": "Be safe. {system}",
         "prefill": "Sure:",
     }
-    assert opened(**attack).id.hex() == ""
+    assert opened(**attack).id.hex() == "8c6f94b9b0b4f0ac3582b820bb6e989224d5e704bd1d39b3f7d1ee9a63af1888"
 
 
 def test_what_does_not_change_what_is_sent_is_not_in_the_id() -> None:
     plain = opened(steps=[{"transform": "caesar"}])
     assert plain.id == opened(steps=[{"transform": "caesar", "shift": 3}]).id
     assert plain.id == opened(steps=[{"transform": "caesar"}], description="x", licence="y", citation="z").id
-    elsewhere = Located("other name", Attack(steps=[{"transform": "caesar"}]), Path("other.toml"))  # type: ignore[list-item]
+    elsewhere = Located("other name", Attack.model_validate({"steps": [{"transform": "caesar"}]}), Path("other.toml"))
     assert plain.id == open_attack(elsewhere).id
 
 
@@ -235,14 +238,15 @@ def test_bad_declarations(fields: dict[str, Any], key: str, part: str) -> None:
     ("fields", "text", "part"),
     [
         ({}, "a\ud800b", "cannot be rendered"),
-        ({"steps": [{"transform": "base64"}]}, "a\ud800b", "transform `base64`, fails"),
-        ({"steps": [{"transform": "rot13"}, {"transform": "morse"}]}, " \n", "transform `morse`, fails"),
+        ({"steps": [{"transform": "base64"}]}, "a\ud800b", "transform `base64` fails"),
+        ({"steps": [{"transform": "rot13"}, {"transform": "morse"}]}, " \n", "transform `morse` fails"),
     ],
 )
 def test_a_prompt_that_cannot_be_sent_is_named(fields: dict[str, Any], text: str, part: str) -> None:
     with pytest.raises(SpecError) as caught:
         opened(**fields).render(Prompt("row-9", text))
     assert "`row-9`" in caught.value.message
+    assert (caught.value.file, caught.value.line) == ("spec.toml", 7)
     assert part in caught.value.message
 
 
@@ -257,9 +261,9 @@ def test_a_transform_that_fails_names_its_package(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(render, "find", lambda _: replace(transform("b", "Break.")(broken), package="bad 0.1"))
     renderer = opened(steps=[{"transform": "b"}])
-    with pytest.raises(SpecError, match=r"`b` of the package bad 0.1, fails for the prompt `k1`: IndexError"):
+    with pytest.raises(SpecError, match=r"`b` of the package bad 0.1 fails for the prompt `k1`: IndexError"):
         renderer.render(PROMPT)
-    with pytest.raises(SpecError, match=r"of the package bad 0.1, fails for the prompt `k`: it gives a int"):
+    with pytest.raises(SpecError, match=r"of the package bad 0.1 fails for the prompt `k`: it gives a int"):
         renderer.render(Prompt("k", "seven"))
 
 

@@ -7,6 +7,8 @@ import decimal
 import gzip
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lrm import hashing
 from lrm.errors import SpecError
 from lrm.prompts.formats import FORMATS, codec, format_by_name, read_rows
 from lrm.prompts.values import FIELD_LIMIT, json_safe, json_text, pick, without
@@ -25,8 +28,10 @@ ROWS = [
 ]
 
 
-def read(path: Path, form: Any = None, **options: Any) -> list[dict[str, object]]:
-    return [row for _, row in read_rows(path, form or format_by_name(path.name), **options)]
+def read(path: Path, **options: Any) -> list[dict[str, object]]:
+    form = format_by_name(path.name)
+    assert form is not None
+    return [row for _, row in read_rows(path, form, **options)]
 
 
 def write(tmp_path: Path, name: str, body: bytes) -> Path:
@@ -51,7 +56,9 @@ printable = st.text(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(st.fixed_dictionaries({"prompt": printable, "kind": printable, "note": printable}), min_size=1, max_size=6)
+    rows=st.lists(
+        st.fixed_dictionaries({"prompt": printable, "kind": printable, "note": printable}), min_size=1, max_size=6
+    )
 )
 def test_prompts_and_their_ids_do_not_depend_on_the_file_format(tmp_path: Path, rows: list[dict[str, str]]) -> None:
     columns = {"text": "prompt", "category": "kind"}
@@ -62,6 +69,7 @@ def test_prompts_and_their_ids_do_not_depend_on_the_file_format(tmp_path: Path, 
         assert [prompt.text for prompt in prompts] == [row["prompt"] for row in rows]
         assert [json.loads(prompt.meta) for prompt in prompts] == [{"note": row["note"]} for row in rows]
         ids.append([prompt.id() for prompt in prompts])
+        assert ids[-1] == [hashing.digest("p1", prompt.fields()) for prompt in prompts]
     assert ids.count(ids[0]) == len(FORMATS)
 
 
@@ -80,7 +88,7 @@ DAMAGED: list[tuple[str, bytes, dict[str, Any], str, int | None, int | None]] = 
     ("a.csv", b"text\na\n", {"encoding": "utf-9"}, "no encoding `utf-9`", None, None),
     ("a.csv", b"text\na\n", {"encoding": "base64"}, "no encoding `base64`", None, None),
     ("a.csv", b"text\na\n", {"records": "rows"}, "`records` is for JSON", None, None),
-    ("a.csv", "text\na\n".encode("utf-16")[:-1], {"encoding": "utf-16"}, "not utf-16", 2, None),
+    ("a.csv", "text\na\n".encode("utf-16")[:-1], {"encoding": "utf-16"}, "not utf-16", None, None),
     ("a.jsonl", b'{"text": "a"}\n\n{"text": "b"\n', {}, "not JSON", 2, 3),
     ("a.jsonl", b'{"text": "a"}\n["b"]\n', {}, "must be an object; this is a list", 2, 2),
     ("a.jsonl", b'"a prompt"\n', {}, "must be an object; this is a text", 1, 1),
@@ -135,9 +143,11 @@ def test_any_bytes_give_rows_or_a_spec_error(tmp_path: Path, form: Any, data: st
     try:
         rows = read(path)
     except SpecError as error:
-        assert error.file == str(path)
+        named = error.file
     else:
         assert rows
+        named = str(path)
+    assert named == str(path)
 
 
 def test_a_field_up_to_the_limit_is_read(tmp_path: Path) -> None:
@@ -254,3 +264,32 @@ def test_dotted_names() -> None:
 def test_formats_by_name() -> None:
     names = ["a.csv", "a.TSV", "a.json.gz", "a.ndjson", "a.parquet", "a.txt", "a"]
     assert [format_by_name(name) for name in names] == ["csv", "tsv", "json", "jsonl", "parquet", None, None]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc.é\n", max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=values)
+def test_metadata_reads_back_as_it_was_written(value: object) -> None:
+    text = json_text(value)
+    assert json_text(json.loads(text)) == text
+
+
+def test_reading_rows_loads_no_client_and_no_arrow() -> None:
+    code = """
+import sys, pathlib
+from lrm.prompts.load import load
+from lrm.prompts.source import locate
+from lrm.registry.declarations import PromptSet
+from lrm.spec.matrix import Located
+prompt_set = Located("set", PromptSet(rows=[{"text": "a"}]), pathlib.Path("set.toml"))
+assert len(load(locate(prompt_set), prompt_set)) == 1
+print([name for name in ("pyarrow", "huggingface_hub", "httpx", "duckdb", "click", "rich") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

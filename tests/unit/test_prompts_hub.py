@@ -202,6 +202,10 @@ def test_a_mirror_goes_before_the_network_when_its_checksum_fits(
     assert locate(prompt_set, pinned=Pin(source.sha256, commit)).revision == commit
     assert locate(declared(tmp_path, split="test")).id == source.id  # the folder as a copy of the repository
     assert hub.requests == []
+    with pytest.raises(SpecError, match="split `train`"):
+        locate(declared(tmp_path, split="train"))  # what the copy does not have is asked of the Hub
+    assert hub.requests
+    hub.requests.clear()
 
     (mirror / "test.jsonl").write_bytes(OTHER)
     assert locate(declared(tmp_path, file="test.jsonl", sha256=source.sha256)).revision == commit

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -17,13 +17,19 @@ from lrm.backends.simulated import Draw, Rates, SimulatedBackend, planted_rates
 from lrm.backends.simulated_text import Label, Picks, answer_text, thinking_text
 from lrm.errors import ModelError
 from lrm.judges.refusal import classify
-from lrm.registry.declarations import Model, Scope
+from lrm.registry.declarations import Model
 from lrm.traces.split import split
 from lrm.traces.trace import Trace
 
-N = 3000
+N = 2200
 LABELS: tuple[Label, ...] = ("full_refusal", "partial_refusal", "compliance")
 PROMPT = "Quokka zeppelin marmalade?"
+GOLDEN = {
+    "visible": "569a085f4c562772",
+    "summary": "e056bb6bee8a2eed",
+    "hidden": "6a198a2f13e9a3fc",
+    "none": "fca1bce0ee1a48f9",
+}
 MESSAGES = hashing.canonical([{"role": "user", "content": PROMPT}]).decode()
 
 
@@ -82,18 +88,14 @@ async def test_the_same_call_gives_the_same_bytes() -> None:
     await first.close()
 
 
-async def test_the_bytes_of_one_call_never_change() -> None:
-    """Another digest here means that every simulated text in the world changes: raise TEXT_VERSION."""
-    digests = {
-        visibility: hashlib.sha256((await SimulatedBackend(model(visibility)).ask(call(1))).raw.encode()).hexdigest()[
-            :16
-        ]
-        for visibility in ("visible", "summary", "hidden", "none")
-    }
-    assert digests == GOLDEN
-
-
-GOLDEN = {"visible": "", "summary": "", "hidden": "", "none": ""}
+@pytest.mark.parametrize("visibility", GOLDEN)
+async def test_the_bytes_never_change(visibility: str) -> None:
+    """Another digest means that every simulated text in every catalog would change: raise TEXT_VERSION with it."""
+    backend = SimulatedBackend(model(visibility, comply_unsafe=0.4, partial=0.3, cut=0.1, blocked=0.1))
+    digest = hashlib.sha256()
+    for number in range(100):
+        digest.update((await backend.ask(call(number))).raw.encode())
+    assert digest.hexdigest()[:16] == GOLDEN[visibility]
 
 
 async def test_seed_and_id_change_the_reply_and_latency_does_not() -> None:
@@ -205,7 +207,7 @@ async def test_thinking_is_coupled_with_the_answer() -> None:
 
 async def test_outcomes_have_their_shares() -> None:
     backend = SimulatedBackend(model(fail=0.1, blocked=0.2, cut=0.3))
-    outcomes = Counter(backend.draw(call(number)).outcome for number in range(N))
+    outcomes: Counter[str] = Counter(backend.draw(call(number)).outcome for number in range(N))
     for outcome, share in (("failed", 0.1), ("blocked", 0.2), ("cut", 0.3), ("answered", 0.4)):
         assert_share(outcomes[outcome], N, share)
 
@@ -218,7 +220,7 @@ async def test_the_thinking_has_the_declared_mean_length() -> None:
     assert max(lengths) > 210
 
 
-def label(text: str | None, scope: Scope) -> str:
+def label(text: str | None, scope: Literal["thinking", "answer"]) -> str:
     assert text is not None
     return classify(text, scope=scope).label
 

@@ -197,6 +197,7 @@ PLAIN = st.text("abcdefghijklmnopqrstuvwxyz0123456789 ", min_size=1).map(lambda 
 
 @pytest.mark.parametrize(("name", "codes"), [("morse", _MORSE), ("nato", _NATO_WORDS)])
 @given(text=PLAIN)
+@settings(deadline=None)
 def test_spelling_can_be_read_back(name: str, codes: dict[str, str], text: str) -> None:
     signs = {code: sign for sign, code in codes.items()}
     words = apply(name, text).split(" / ")
@@ -208,6 +209,7 @@ def test_morse_codes_differ() -> None:
 
 
 @given(text=PLAIN)
+@settings(deadline=None)
 def test_braille_can_be_read_back(text: str) -> None:
     letters = {cell: sign for sign, cell in _BRAILLE_LETTERS.items()}
     digits = {cell: sign for sign, cell in _BRAILLE_DIGITS.items()}
@@ -230,6 +232,7 @@ def test_compatibility_letters_normalise_back(name: str) -> None:
 
 
 @given(text=st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x20)))
+@settings(deadline=None)
 def test_homoglyphs_map_one_to_one(text: str) -> None:
     back = {ord(double): chr(sign) for sign, double in HOMOGLYPHS.items()}
     assert len(back) == len(HOMOGLYPHS)
@@ -237,24 +240,28 @@ def test_homoglyphs_map_one_to_one(text: str) -> None:
 
 
 @given(text=TEXT)
+@settings(deadline=None)
 def test_zalgo_only_adds_marks(text: str) -> None:
     kept = "".join(sign for sign in text if not 0x0300 <= ord(sign) < 0x0370)
     assert "".join(sign for sign in apply("zalgo", kept) if not 0x0300 <= ord(sign) < 0x0370) == kept
 
 
 @given(text=TEXT, pieces=st.integers(2, 26))
+@settings(deadline=None)
 def test_split_payload_joins_back(text: str, pieces: int) -> None:
     lines = apply("payload-splitting", text, pieces=pieces).split("\n")[:pieces]
     assert "".join(json.loads(line.split(" = ", 1)[1]) for line in lines) == text
 
 
 @given(text=TEXT, seed=st.integers(0, 2**53 - 1))
+@settings(deadline=None)
 def test_shuffling_keeps_what_there_is(text: str, seed: int) -> None:
     assert sorted(apply("scramble", text, seed=seed)) == sorted(text)
     assert sorted(apply("shuffle-words", text, seed=seed).split()) == sorted(text.split())
 
 
 @given(text=TEXT)
+@settings(deadline=None)
 def test_a_code_block_cannot_be_closed_by_its_text(text: str) -> None:
     fence, *inside, last = apply("code-block", text).split("\n")
     assert fence == last

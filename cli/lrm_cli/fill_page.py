@@ -1,0 +1,82 @@
+"""How the outcome of a fill is printed."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from lrm_cli.output import put_table, say
+from lrm_cli.rates import read_rates, results
+from lrm_cli.table import count, money, table
+
+if TYPE_CHECKING:
+    from lrm.run.progress import Outcome
+    from lrm.store.catalog import Catalog
+
+KEYS = (
+    "spec", "run", "calls", "done", "blocked", "failed", "left", "graded", "failures", "input_tokens", "output_tokens",
+    "cost", "planned_cost", "seconds", "interrupted", "notes", "rates",
+)  # fmt: skip
+
+
+def outcome_object(outcome: Outcome, catalog: Catalog) -> dict[str, Any]:
+    """Return an outcome for `--json`, with the spec's rates as they are now."""
+    own = {key: getattr(outcome, key) for key in KEYS if hasattr(outcome, key) and key != "failures"}
+    with catalog.reading() as connection:
+        rates = read_rates(connection, outcome.plan.spec)
+    failures = [{"model": model, "class": kind, "calls": calls} for model, kind, calls in outcome.failures]
+    values = {
+        **own, "spec": outcome.plan.spec, "calls": outcome.plan.calls, "planned_cost": outcome.plan.cost,
+        "failures": failures, "rates": rates,
+    }  # fmt: skip
+    return {key: values[key] for key in KEYS}
+
+
+def put_outcome(outcome: Outcome, catalog: Catalog, catalog_file: str | None, *, quiet: bool) -> None:
+    """Print the table of results on stdout and, unless `quiet`, what was done and what to try next on stderr."""
+    with catalog.reading() as connection:
+        rates = read_rates(connection, outcome.plan.spec)
+        example = connection.execute(
+            """
+            SELECT concat_ws('/', model, prompt_set, prompt, attack, replicate) FROM verdicts
+            WHERE spec = ? AND state = 'done' ORDER BY unsafe DESC NULLS LAST, model, attack, prompt LIMIT 1
+            """,
+            [outcome.plan.spec],
+        ).fetchall()
+    if rates:
+        put_table(table(*results(rates)))
+    if quiet:
+        return
+    _say_outcome(outcome)
+    option = f" --catalog {shlex.quote(catalog_file)}" if catalog_file else ""
+    spec = shlex.quote(outcome.plan.spec)
+    say("\nTry next:")
+    say(f"  lrm matrix status {spec}{option}")
+    if example:
+        say(f"  lrm matrix why {shlex.quote(example[0][0])}{option}")
+    query = "SELECT prompt, label, count(*) FROM verdicts WHERE scope = 'answer' GROUP BY ALL ORDER BY ALL"
+    say(f'  lrm catalog sql "{query}"{option}')
+
+
+def _say_outcome(outcome: Outcome) -> None:
+    plan = outcome.plan
+    if plan.nothing_to_do:
+        say(f"nothing to do: {plan.done:,} of {count(plan.cells, 'cell')} are present")
+        return
+    say(
+        f"{count(outcome.done, 'response')} ({outcome.blocked:,} blocked by the provider), {outcome.failed:,} failed, "
+        f"{outcome.left:,} left, of {count(plan.calls, 'call')} planned; "
+        f"{count(outcome.graded, 'verdict')} on responses that were there; {outcome.seconds:.1f} s"
+    )
+    say(
+        f"{outcome.input_tokens:,} tokens in, {outcome.output_tokens:,} out; "
+        f"cost {money(outcome.cost)}, planned {money(plan.cost)}"
+    )
+    for model, kind, calls in outcome.failures:
+        say(f"failed: {model}: {kind}: {count(calls, 'call')}")
+    for note in outcome.notes:
+        say(f"note: {note}")
+    if outcome.interrupted:
+        say("interrupted: run the same command again to go on")
+    elif outcome.failed or outcome.left:
+        say("run the same command again to ask for what failed or was left")

@@ -1,0 +1,69 @@
+"""`lrm matrix fill`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lrm_cli import exits, fill_page, options, plan_page
+from lrm_cli.chosen import choose, planned
+from lrm_cli.command import Command
+from lrm_cli.output import put_json
+
+
+@click.command(
+    "fill",
+    cls=Command,
+    examples=(
+        "lrm matrix fill specs/quickstart.toml",
+        "lrm matrix fill specs/quickstart.toml --only attack=none --limit 50",
+        "lrm matrix fill specs/quickstart.toml --dry-run",
+    ),
+    keys=fill_page.KEYS,
+)
+@options.spec_options
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, as `lrm matrix plan` does.")
+@click.option("--quiet", is_flag=True, help="No progress and no talk on stderr.")
+@options.catalog_option
+@options.registry_option
+@options.json_option
+def command(
+    spec: Path,
+    only: tuple[str, ...],
+    limit: int | None,
+    replicates: int | None,
+    update: bool,
+    dry_run: bool,
+    quiet: bool,
+    catalog_file: str | None,
+    registry_folders: tuple[Path, ...],
+    as_json: bool,
+) -> int:
+    """Ask for what is missing, store and judge it.
+
+    Makes the catalog if there is none. A first Ctrl-C finishes what is in flight, a second stops at once; neither loses
+    a response, and the same command goes on from there.
+    """
+    chosen = choose(spec, registry_folders, only=only, replicates=replicates, update=update)
+    catalog = options.open_catalog(catalog_file, merge=dry_run)  # a fill merges by itself
+    if dry_run:
+        plan = planned(catalog, chosen, limit)
+        put_json(plan_page.plan_object(plan)) if as_json else plan_page.put_plan(plan)
+        return exits.OK
+
+    from lrm.run.fill import fill
+    from lrm_cli.progress import open_observer
+
+    with open_observer(quiet=quiet) as observer:
+        outcome = fill(
+            chosen.matrix, catalog, whole=chosen.whole, pins=chosen.pins, limit=limit, observer=observer,
+            doing=f"lrm matrix fill {spec}",
+        )  # fmt: skip
+    if as_json:
+        put_json(fill_page.outcome_object(outcome, catalog))
+    else:
+        fill_page.put_outcome(outcome, catalog, catalog_file, quiet=quiet)
+    if outcome.interrupted:
+        return exits.INTERRUPTED
+    return exits.CELLS_FAILED if outcome.failed or outcome.left else exits.OK

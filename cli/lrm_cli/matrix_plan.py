@@ -1,0 +1,48 @@
+"""`lrm matrix plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lrm_cli import exits, options, plan_page
+from lrm_cli.chosen import choose, planned
+from lrm_cli.command import Command
+from lrm_cli.output import put_json
+
+
+@click.command(
+    "plan",
+    cls=Command,
+    examples=(
+        "lrm matrix plan specs/quickstart.toml",
+        "lrm matrix plan specs/quickstart.toml --only model='sim-*' --only attack=none --replicates 3",
+    ),
+    keys=plan_page.KEYS,
+)
+@options.spec_options
+@options.catalog_option
+@options.registry_option
+@options.json_option
+def command(
+    spec: Path,
+    only: tuple[str, ...],
+    limit: int | None,
+    replicates: int | None,
+    update: bool,
+    catalog_file: str | None,
+    registry_folders: tuple[Path, ...],
+    as_json: bool,
+) -> int:
+    """Say what is there, what is missing and what it will cost.
+
+    Asks no model and changes nothing. SPEC is a TOML file; cells of it that the catalog lacks are missing.
+    """
+    chosen = choose(spec, registry_folders, only=only, replicates=replicates, update=update)
+    plan = planned(options.open_catalog(catalog_file), chosen, limit)
+    if as_json:
+        put_json(plan_page.plan_object(plan))
+    else:
+        plan_page.put_plan(plan)
+    return exits.OK

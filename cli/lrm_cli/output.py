@@ -1,0 +1,97 @@
+"""Printing: data on stdout, talk on stderr, and nothing in either that could drive a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+
+from lrm.text import visible
+
+T = TypeVar("T")
+
+SHOWN = 200
+"""Rows of a list that are printed; `--json` prints all."""
+
+# What `lrm.text.visible` would replace, written as an escape instead: JSON stays exact.
+_LIVE = re.compile(
+    "[\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+
+
+def put(text: str = "") -> None:
+    """Print a line of data on stdout."""
+    click.echo(visible(text))
+
+
+def say(text: str) -> None:
+    """Print a line for the user on stderr."""
+    click.echo(visible(text), err=True)
+
+
+def put_json(value: object) -> None:
+    """Print a value as JSON on stdout: one line when it is no terminal's, exact, with no live sign in it."""
+    click.echo(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return a value as indented JSON in which every sign that could drive a terminal is a \\u escape."""
+    text = json.dumps(plain(value), ensure_ascii=False, indent=2, allow_nan=False)
+    return _LIVE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: dataclasses as objects, times in ISO 8601, bytes in hex, no NaN."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {str(key): plain(one) for key, one in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(one) for one in value]
+        case bytes() | bytearray():
+            return value.hex()
+        case memoryview():
+            return bytes(value).hex()
+        case datetime() | date() | time():
+            return value.isoformat()
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case timedelta() | Path() | UUID():
+            return str(value)
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        case _:
+            return str(value)
+
+
+def cut(rows: Sequence[T], limit: int = SHOWN, *, rest: str = "--json prints all") -> Sequence[T]:
+    """Return the first rows; say on stderr how many there are more."""
+    if len(rows) > limit:
+        say(f"{len(rows) - limit:,} more; {rest}")
+    return rows[:limit]
+
+
+def put_table(text: str) -> None:
+    """Print a table made by `lrm_cli.table`, whose cells are fit to show already."""
+    click.echo(text)

@@ -1,0 +1,73 @@
+"""How a plan is printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lrm_cli.output import cut, put, put_table, say
+from lrm_cli.table import count, money, table
+
+if TYPE_CHECKING:
+    from lrm.plan.plan import Plan
+
+KEYS = (
+    "spec", "cells", "done", "blocked", "failed", "missing", "not_applicable", "calls", "ungraded", "cost",
+    "nothing_to_do", "blocks", "estimates", "judges",
+)  # fmt: skip
+
+
+def plan_object(plan: Plan) -> dict[str, Any]:
+    """Return a plan for `--json`: its totals, then its parts."""
+    return {
+        **{key: getattr(plan, key) for key in KEYS if key not in ("blocks",)},
+        "blocks": [
+            {name: getattr(block, name) for name in (*block.__dataclass_fields__, "missing")} for block in plan.blocks
+        ],
+    }
+
+
+def put_plan(plan: Plan) -> None:
+    """Print a plan: what is missing on stdout, the sentence about it on stderr."""
+    if plan.nothing_to_do and not plan.missing:
+        put(f"nothing to do: {plan.done:,} of {count(plan.cells, 'cell')} are present")
+        return
+    put(
+        f"{plan.spec}: {count(plan.cells, 'cell')}, {plan.done:,} present, {plan.missing:,} missing: "
+        f"{count(plan.calls, 'call')} to make, {count(plan.ungraded, 'verdict')} missing on what is present"
+    )
+    blocks = [block for block in plan.blocks if block.missing]
+    if blocks:
+        put()
+        put_table(
+            table(
+                ("model", "prompt set", "attack", "cells", "present", "failed", "missing"),
+                [
+                    (one.model, one.prompt_set, one.attack, one.cells, one.done, one.failed, one.missing)
+                    for one in cut(blocks)
+                ],
+            )
+        )
+    if plan.estimates:
+        put()
+        put_table(
+            table(
+                ("model", "calls", "input tokens", "output tokens", "cost", "estimated from"),
+                [
+                    (one.model, one.calls, one.input_tokens, one.output_tokens, money(one.cost), one.basis)
+                    for one in plan.estimates
+                ],
+            )
+        )
+    ungraded = [judge for judge in plan.judges if judge.ungraded]
+    if ungraded:
+        put()
+        put_table(
+            table(
+                ("judge", "scope", "graded", "verdicts missing"),
+                [(one.judge, one.scope, one.graded, one.ungraded) for one in ungraded],
+            )
+        )
+    if plan.not_applicable:
+        say(f"{count(plan.not_applicable, 'combination')} left out: the attack has nothing for the prompt")
+    if plan.calls:
+        say(f"{count(plan.calls, 'call')}, estimated cost {money(plan.cost)}")

@@ -1,0 +1,135 @@
+"""How far the catalog's specs have come, read from its views alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from lrm.errors import MissingError, known_names_hint
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Cells of one value of an axis, by state."""
+
+    axis: str
+    """`spec` for the whole, else `model`, `prompt_set` or `attack`."""
+    value: str
+    cells: int
+    done: int
+    blocked: int
+    failed: int
+    missing: int
+    simulated: bool
+    """Whether any of the cells is of a simulated model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Responses of a model by what the splitter made of them."""
+
+    model: str
+    visibility: str
+    parse_status: str
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Cells whose calls failed in the same way."""
+
+    model: str
+    failure: str
+    cells: int
+    message: str
+    """One of their messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Verdicts of a judge on one scope, by status. Only `ok` ones are in any rate."""
+
+    judge: str
+    scope: str
+    status: str
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How far one spec has come, as it was last filled."""
+
+    spec: str
+    file: str | None
+    filled_at: datetime
+    """When this span was chosen, UTC."""
+    tallies: tuple[Tally, ...]
+    parsed: tuple[Parsed, ...]
+    failures: tuple[Failed, ...]
+    verdicts: tuple[Judged, ...]
+
+    @property
+    def total(self) -> Tally:
+        """The whole spec; zeros where it spans no cell."""
+        whole = [one for one in self.tallies if one.axis == "spec"]
+        return whole[0] if whole else Tally("spec", self.spec, 0, 0, 0, 0, 0, simulated=False)
+
+
+_SPECS = """
+SELECT spec, arg_max(file, n), arg_max(chosen_at, n) FROM lrm.spec_spans GROUP BY spec ORDER BY spec
+"""
+_TALLIES = """
+SELECT
+    CASE WHEN grouping(model) = 0 THEN 'model' WHEN grouping(prompt_set) = 0 THEN 'prompt_set'
+         WHEN grouping(attack) = 0 THEN 'attack' ELSE 'spec' END AS axis,
+    coalesce(model, prompt_set, attack, any_value(spec)) AS value,
+    count(*),
+    count(*) FILTER (WHERE state = 'done'),
+    count(*) FILTER (WHERE state = 'blocked'),
+    count(*) FILTER (WHERE state = 'failed'),
+    count(*) FILTER (WHERE state = 'missing'),
+    bool_or(simulated)
+FROM cells WHERE spec = ?
+GROUP BY GROUPING SETS ((), (model), (prompt_set), (attack))
+HAVING count(*) > 0
+ORDER BY list_position(['spec', 'model', 'prompt_set', 'attack'], axis), value
+"""
+_PARSED = """
+SELECT model, visibility, parse_status, count(*) FROM cells
+WHERE spec = ? AND parse_status IS NOT NULL GROUP BY ALL ORDER BY ALL
+"""
+_FAILED = """
+SELECT model, failure, count(*), min(failure_message) FROM cells
+WHERE spec = ? AND failure IS NOT NULL GROUP BY model, failure ORDER BY ALL
+"""
+_JUDGED = "SELECT judge, scope, status, count(*) FROM verdicts WHERE spec = ? GROUP BY ALL ORDER BY ALL"
+
+
+def summaries(connection: duckdb.DuckDBPyConnection, spec: str | None) -> tuple[Summary, ...]:
+    """Return the summary of one spec, by its name or its file, or of all. Raises MissingError for an unknown one."""
+    known = {name: (file, at) for name, file, at in connection.execute(_SPECS).fetchall()}
+    if spec is None:
+        names = list(known)
+    else:
+        name = spec if spec in known else PurePath(spec).stem
+        if name not in known:
+            raise MissingError(f"the catalog knows no spec `{spec}`", hint=known_names_hint(name, known))
+        names = [name]
+    return tuple(_summary(connection, name, *known[name]) for name in names)
+
+
+def _summary(connection: duckdb.DuckDBPyConnection, name: str, file: str | None, at: datetime) -> Summary:
+    return Summary(
+        name,
+        file,
+        at,
+        tuple(Tally(*row) for row in connection.execute(_TALLIES, [name]).fetchall()),
+        tuple(Parsed(*row) for row in connection.execute(_PARSED, [name]).fetchall()),
+        tuple(Failed(*row) for row in connection.execute(_FAILED, [name]).fetchall()),
+        tuple(Judged(*row) for row in connection.execute(_JUDGED, [name]).fetchall()),
+    )

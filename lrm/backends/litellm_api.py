@@ -1,0 +1,257 @@
+"""Asks any API that litellm knows. One attempt a call: litellm's own retries are off, because they ignore Retry-After.
+
+litellm is imported when the first model is opened. It is kept from the network but for the calls themselves: the price
+table and the other tables are the bundled ones, no tokenizer is fetched, nothing is reported, no `.env` file is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from lrm.backends.base import Call, CallFailure, Reply
+from lrm.backends.failures import from_status, redacted, says_blocked
+from lrm.backends.http import SHORTEST_REPLACED, request_fields
+from lrm.backends.keys import declared_key
+from lrm.errors import ModelError
+from lrm.registry.declarations import Model
+from lrm.text import without_surrogates
+from lrm.traces.split import first_choice, is_refused
+
+_OURS = ("model", "messages", "stream")
+_ANY_SERVER = frozenset({"openai", "hosted_vllm", "custom_openai", "openai_like", "litellm_proxy", "lm_studio"})
+_NO_KEY = "no-key-declared"
+_open_backends = 0
+
+
+def load_litellm() -> Any:
+    """Import litellm once, quietly and cut off from the network; return the module. Raises ModelError without it."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # any other reads the folder's `.env`
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import litellm
+    except ImportError as error:
+        raise ModelError(
+            f"backend `litellm` cannot import its package: {error}", hint="install lrm again, or `pip install litellm`"
+        ) from error
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    litellm.suppress_debug_info = True
+    litellm.drop_params = False
+    litellm.disable_hf_tokenizer_download = True
+    litellm.telemetry = False
+    for callbacks in ("callbacks", "success_callback", "failure_callback", "input_callback"):
+        getattr(litellm, callbacks).clear()
+    return litellm
+
+
+def request_arguments(model: Model) -> dict[str, Any]:
+    """Return the arguments of `litellm.acompletion` that are the same for every call, but for the key.
+
+    Raises ModelError for what this backend cannot send.
+    """
+    clash = [name for name in _OURS if name in model.extra_body]
+    if clash:
+        raise ModelError(
+            f"`extra_body` of model `{model.model}` sets `{clash[0]}`, which the backend writes itself",
+            hint="take it out; `model` is declared beside it, and replies are not streamed",
+        )
+    arguments: dict[str, Any] = {
+        "model": model.model,
+        **request_fields(model),
+        "timeout": model.limits.timeout_s,
+        "max_retries": 0,
+    }
+    if model.thinking.budget_tokens is not None:
+        arguments["thinking"] = {"type": "enabled", "budget_tokens": model.thinking.budget_tokens}
+    if model.extra_body:
+        arguments["extra_body"] = dict(model.extra_body)
+    if model.endpoint is not None:
+        if "/" not in model.model:
+            raise ModelError(
+                f"model `{model.model}` has an `endpoint`, and no provider that says how to speak to it",
+                hint=f"write model = 'openai/{model.model}' (or hosted_vllm/…), or use backend = 'http'",
+            )
+        arguments["api_base"] = str(model.endpoint).rstrip("/")
+    return arguments
+
+
+class LitellmBackend:
+    """Carries out calls of one model through litellm. Made inside the event loop."""
+
+    def __init__(self, model: Model) -> None:
+        """Import litellm and check provider and key. Raises ModelError when the model cannot be asked as declared."""
+        global _open_backends  # noqa: PLW0603  litellm's clients belong to the process, not to a backend
+        self._arguments = request_arguments(model)
+        key = declared_key(model)
+        self._litellm = load_litellm()
+        provider = _provider(self._litellm, model)
+        if key is not None:
+            self._arguments["api_key"] = key
+        elif model.endpoint is not None and provider in _ANY_SERVER:
+            self._arguments["api_key"] = _NO_KEY  # the provider's own key is for the provider, not for any endpoint
+        else:
+            _check_own_key(self._litellm, model)
+        self._secrets = () if key is None else (key,)
+        self._seed = None if "seed" in model.extra_body else model.sampling.seed
+        self._timeout_s = model.limits.timeout_s
+        self._closed = False
+        _open_backends += 1
+
+    async def ask(self, call: Call) -> Reply:
+        """Return the reply to one call; raises CallFailure. A prefilled assistant message is passed on as it is."""
+        arguments = self._arguments
+        if self._seed is not None:
+            arguments = {**arguments, "seed": self._seed + call.replicate}
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._litellm.acompletion(messages=orjson.loads(call.messages), **arguments)
+        except TimeoutError as error:
+            raise CallFailure("timeout", f"no answer within {self._timeout_s:g} s") from error
+        except Exception as error:
+            return self._failed(error)
+        return self._reply(response)
+
+    async def close(self) -> None:
+        """Close litellm's connections when no other backend of this process uses them."""
+        global _open_backends  # noqa: PLW0603
+        if self._closed:
+            return
+        self._closed = True
+        _open_backends -= 1
+        if _open_backends == 0:
+            await _close_clients(self._litellm)
+
+    def _reply(self, response: Any) -> Reply:
+        """Return the reply that litellm's response is; raises CallFailure where it has no choice."""
+        payload = response.model_dump(warnings=False)
+        choice = first_choice(payload)
+        if choice is None:
+            raise CallFailure("bad_payload", "the response has no `choices`", status=200)
+        raw = self._without_key(_json(payload))
+        cost = response._hidden_params.get("response_cost")  # noqa: SLF001  litellm documents it as the place
+        fingerprint = payload.get("system_fingerprint")
+        return Reply(
+            raw,
+            blocked=is_refused(choice),
+            cost=float(cost) if isinstance(cost, int | float) else None,
+            fingerprint=fingerprint if isinstance(fingerprint, str) else None,
+        )
+
+    def _failed(self, error: Exception) -> Reply:
+        """Return a blocked reply where the provider refused by a content filter; raises CallFailure for all else."""
+        exceptions = self._litellm.exceptions
+        payload = _error_payload(error)
+        if isinstance(error, exceptions.ContentPolicyViolationError) or says_blocked(payload):
+            return Reply(self._without_key(_json(payload)), blocked=True)
+        raise self._failure(error, payload) from error
+
+    def _failure(self, error: Exception, payload: dict[str, Any]) -> CallFailure:
+        """Return the failure that an exception of litellm's is."""
+        import httpx
+
+        exceptions = self._litellm.exceptions
+        causes = list(_causes(error))
+        said = redacted(_message(error), self._secrets)
+        if isinstance(error, exceptions.Timeout) or any(isinstance(cause, httpx.TimeoutException) for cause in causes):
+            return CallFailure("timeout", said)
+        if isinstance(error, exceptions.ContextWindowExceededError):
+            return CallFailure("context_too_long", said, status=400)
+        if any(isinstance(cause, httpx.TransportError) for cause in causes):
+            return CallFailure("connection", said)
+        status = getattr(error, "status_code", None)
+        if not isinstance(status, int):
+            return CallFailure("internal", f"{type(error).__name__}: {said}")
+        an_http_error = any(isinstance(cause, httpx.HTTPStatusError) for cause in causes)
+        if 200 <= status < 300 or (status == 500 and not an_http_error):
+            return CallFailure("bad_payload", said)  # litellm says 500 for a success that it cannot read, too
+        headers = getattr(error, "litellm_response_headers", None)
+        return from_status(status, payload, said, headers=headers or {}, secrets=self._secrets)
+
+    def _without_key(self, raw: str) -> str:
+        for secret in self._secrets:
+            if len(secret) >= SHORTEST_REPLACED:
+                raw = raw.replace(secret, "[key]")
+        return raw
+
+
+def _provider(litellm: Any, model: Model) -> str:
+    """Return litellm's name of the provider; raises ModelError where it finds none in the model's name."""
+    try:
+        _, provider, _, _ = litellm.get_llm_provider(model.model, api_base=model.endpoint and str(model.endpoint))
+    except litellm.exceptions.BadRequestError as error:
+        raise ModelError(
+            f"litellm finds no provider in `{model.model}`",
+            hint="write PROVIDER/MODEL, e.g. `openai/gpt-4o`, `anthropic/…`, `openrouter/…`, `hosted_vllm/…`",
+        ) from error
+    return str(provider)
+
+
+def _check_own_key(litellm: Any, model: Model) -> None:
+    """Raise ModelError where the one thing that litellm misses is the provider's key in the environment."""
+    missing = litellm.validate_environment(model.model).get("missing_keys") or []
+    if len(missing) == 1 and missing[0].endswith("_API_KEY"):
+        raise ModelError(
+            f"model `{model.model}` needs the environment variable `{missing[0]}`, which is not set",
+            hint="set it, or name another variable in the model's `api_key_env`",
+        )
+
+
+async def _close_clients(litellm: Any) -> None:
+    """Close litellm's clients and forget them, and stop its background worker."""
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+    await GLOBAL_LOGGING_WORKER.flush()
+    await GLOBAL_LOGGING_WORKER.stop()
+    await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it came from."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _message(error: Exception) -> str:
+    text = getattr(error, "message", None)
+    return text if isinstance(text, str) and text else str(error) or type(error).__name__
+
+
+def _error_payload(error: Exception) -> dict[str, Any]:
+    """Return the provider's error body as litellm passes it on, in the exception or inside its message."""
+    body = getattr(error, "body", None)
+    if isinstance(body, dict):
+        return body if "error" in body else {"error": body}
+    message = _message(error)
+    start = message.find("{")
+    if start >= 0:
+        try:
+            value, _ = json.JSONDecoder().raw_decode(message, start)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict) and "error" in value:
+            return value
+    return {"error": {"message": message}}
+
+
+def _json(payload: dict[str, Any]) -> str:
+    """Return a payload as JSON text; what JSON or UTF-8 cannot hold becomes U+FFFD or its text."""
+    try:
+        return orjson.dumps(payload).decode()
+    except (TypeError, ValueError):
+        return without_surrogates(json.dumps(payload, ensure_ascii=False, default=str))

@@ -1,0 +1,373 @@
+"""The http backend against a real server process: what is sent, what comes back, and every way in which it can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from lrm import hashing
+from lrm.backends.base import Call, CallFailure, FailureClass, Reply
+from lrm.backends.failures import MESSAGE_CHARACTERS, failure_class, redacted, retry_after_s
+from lrm.backends.http import HttpBackend, chat_url, proxy_for
+from lrm.backends.open import check_model, open_backend
+from lrm.errors import ModelError
+from lrm.registry.declarations import Limits, Model, Sampling, Thinking
+from lrm.traces.split import split
+from tests.servers import Server
+
+KEY = "sk-planted-0123456789abcdef"
+ASK = [{"role": "user", "content": "How do I bake bread?"}]
+VISIBLE = Thinking(visibility="visible")
+
+
+def model(server: Server, name: str = "ok", **fields: Any) -> Model:
+    return Model.model_validate({"backend": "http", "model": name, "endpoint": server.url, **fields})
+
+
+def call(messages: list[dict[str, str]] | None = None, replicate: int = 0) -> Call:
+    return Call(bytes(32), hashing.canonical(messages or ASK).decode(), replicate)
+
+
+@asynccontextmanager
+async def opened(declared: Model) -> AsyncIterator[HttpBackend]:
+    backend = HttpBackend(declared)
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+async def ask(declared: Model, asked: Call | None = None) -> Reply:
+    async with opened(declared) as backend:
+        return await backend.ask(asked or call())
+
+
+async def fail(declared: Model, asked: Call | None = None) -> CallFailure:
+    with pytest.raises(CallFailure) as caught:
+        await ask(declared, asked)
+    return caught.value
+
+
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_body_is_what_is_declared_and_nothing_else(server: Server) -> None:
+    declared = model(
+        server,
+        sampling=Sampling(temperature=0.6, top_p=0.95, top_k=20, max_tokens=64, seed=7, stop=["END"]),
+        thinking=Thinking(effort="low", switch={"enable_thinking": False}),
+        extra_body={"min_tokens": 3},
+    )
+    await ask(declared, call(replicate=2))
+    assert server.bodies() == [
+        {
+            "model": "ok",
+            "messages": ASK,
+            "temperature": 0.6,
+            "top_p": 0.95,
+            "top_k": 20,
+            "max_tokens": 64,
+            "stop": ["END"],
+            "seed": 9,
+            "reasoning_effort": "low",
+            "chat_template_kwargs": {"enable_thinking": False},
+            "min_tokens": 3,
+        }
+    ]
+
+
+async def test_what_is_not_declared_is_not_sent(server: Server) -> None:
+    await ask(model(server))
+    assert server.bodies() == [{"model": "ok", "messages": ASK}]
+
+
+async def test_messages_go_out_byte_for_byte_as_they_were_hashed(server: Server) -> None:
+    asked = call([{"role": "user", "content": '"quotes" \\ \n\t\x00 é 😀 \u2028 "messages":[]'}])
+    await ask(model(server), asked)
+    assert f'"messages":{asked.messages}' in server.count()["bodies"][0]
+
+
+@pytest.mark.parametrize("text", ["<think>\n", 'a "} ] \\'])
+async def test_a_prefill_asks_the_server_to_go_on_with_the_message(server: Server, text: str) -> None:
+    prefilled = [*ASK, {"role": "assistant", "content": text}]
+    await ask(model(server), call(prefilled))
+    sent = server.bodies()[0]
+    assert sent["messages"] == prefilled
+    assert (sent["continue_final_message"], sent["add_generation_prompt"]) == (True, False)
+
+
+async def test_a_user_who_quotes_the_end_of_a_prefill_is_not_one(server: Server) -> None:
+    await ask(model(server), call([{"role": "user", "content": '"role":"assistant"}]'}]))
+    assert "continue_final_message" not in server.bodies()[0]
+
+
+async def test_extra_body_counts_before_what_the_backend_would_add(server: Server) -> None:
+    extra = {"seed": 1, "continue_final_message": False}
+    declared = model(server, sampling=Sampling(seed=7), extra_body=extra)
+    await ask(declared, call([*ASK, {"role": "assistant", "content": "Well"}]))
+    raw = server.count()["bodies"][0]
+    assert json.loads(raw).items() >= {**extra, "add_generation_prompt": False}.items()
+    assert raw.count('"seed"') == raw.count('"continue_final_message"') == 1
+
+
+async def test_a_long_prompt_is_sent_whole(server: Server) -> None:
+    long = [{"role": "user", "content": "x" * (3 * 2**20)}]
+    await ask(model(server), call(long))
+    assert server.bodies()[0]["messages"] == long
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"extra_body": {"messages": []}}, "messages"),
+        ({"extra_body": {"stream": True}}, "stream"),
+        ({"extra_body": {"model": "other"}}, "model"),
+        ({"thinking": Thinking(visibility="visible", budget_tokens=100)}, "budget_tokens"),
+    ],
+)
+async def test_what_cannot_be_sent_is_refused_before_any_call(
+    server: Server, fields: dict[str, Any], named: str
+) -> None:
+    declared = model(server, **fields)
+    with pytest.raises(ModelError, match=named):
+        HttpBackend(declared)
+    assert named in str(check_model(declared))
+    assert server.total() == 0
+
+
+async def test_the_pool_holds_no_more_calls_than_declared(server: Server) -> None:
+    async with opened(model(server, "slow", limits=Limits(max_in_flight=3))) as backend:
+        await asyncio.gather(*(backend.ask(call(replicate=n)) for n in range(9)))
+    counted = server.count()
+    assert (counted["total"], counted["in_flight_max"]) == (9, 3)
+
+
+def test_chat_completions_are_found_under_the_endpoint() -> None:
+    assert chat_url("http://h/v1") == chat_url("http://h/v1/") == "http://h/v1/chat/completions"
+    assert chat_url("https://h/o?api-version=1") == "https://h/o/chat/completions?api-version=1"
+
+
+def test_a_proxy_of_the_environment_is_for_other_machines_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert proxy_for("http://api.example.org/v1") is None
+    monkeypatch.setenv("http_proxy", "http://proxy.example.org:3128")
+    monkeypatch.setenv("no_proxy", "inner.example.org")
+    assert proxy_for("http://api.example.org/v1") == "http://proxy.example.org:3128"
+    for host in ("127.0.0.1:8000", "localhost", "[::1]:8000", "inner.example.org"):
+        assert proxy_for(f"http://{host}/v1") is None
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_declared_key_is_sent_and_no_other(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody-elses")
+    await ask(model(server))
+    monkeypatch.setenv("LRM_TEST_KEY", KEY)
+    await ask(model(server, api_key_env="LRM_TEST_KEY"))
+    assert server.count()["by_key"] == {"": 1, f"Bearer {KEY}": 1}
+
+
+@pytest.mark.parametrize("value", [None, "", "  \n"])
+async def test_a_declared_key_that_is_not_set_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.delenv("LRM_TEST_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("LRM_TEST_KEY", value)
+    declared = model(server, api_key_env="LRM_TEST_KEY")
+    with pytest.raises(ModelError, match="LRM_TEST_KEY"):
+        open_backend(declared)
+    assert "LRM_TEST_KEY" in str(check_model(declared))
+
+
+@pytest.mark.parametrize("value", ["sk-planted\r\nX-Injected: 1", "sk-planted-“quoted”"])
+async def test_a_key_that_no_header_may_hold_is_refused_unseen(
+    server: Server, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("LRM_TEST_KEY", value)
+    with pytest.raises(ModelError) as caught:
+        HttpBackend(model(server, api_key_env="LRM_TEST_KEY"))
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("behaviour", ["key-in-401", "key-in-html", "key-in-200-error", "key-in-redirect"])
+async def test_a_server_that_repeats_the_key_does_not_get_it_stored(
+    server: Server, monkeypatch: pytest.MonkeyPatch, behaviour: str
+) -> None:
+    monkeypatch.setenv("LRM_TEST_KEY", KEY)
+    failure = await fail(model(server, behaviour, api_key_env="LRM_TEST_KEY"))
+    assert "[key]" in failure.message
+    assert "planted" not in str(failure)
+
+
+@pytest.mark.parametrize("behaviour", ["key-in-answer", "key-in-filter400"])
+async def test_a_reply_that_repeats_the_key_is_stored_without_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch, behaviour: str
+) -> None:
+    monkeypatch.setenv("LRM_TEST_KEY", KEY)
+    reply = await ask(model(server, behaviour, api_key_env="LRM_TEST_KEY"))
+    assert "[key]" in reply.raw
+    assert "planted" not in reply.raw
+
+
+def test_messages_lose_keys_of_every_make_and_are_cut_afterwards() -> None:
+    text = (
+        f"no {KEY}; Authorization: Bearer abc.def/ghi=; partly sk-ab**********yz; hf_AbCdEfGhIjKl; sk-proj-{'x' * 40}"
+    )
+    assert redacted(text, [KEY]) == "no [key]; Authorization: [key]; partly [key]; [key]; [key]"
+    assert len(redacted("x" * 9_999, [])) == MESSAGE_CHARACTERS
+    assert redacted("y" * (MESSAGE_CHARACTERS - 3) + KEY, [KEY]).endswith("y[k…")
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+async def test_the_reply_is_the_payload_as_it_was_received(server: Server) -> None:
+    first, second = await ask(model(server)), await ask(model(server))
+    assert first == second
+    assert json.loads(first.raw)["choices"][0]["message"]["content"].startswith("Answer ")
+    assert (first.blocked, first.cost, first.fingerprint, first.sent) == (False, None, "fp_test", None)
+    assert server.total() == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "answer"),
+    [
+        ("think-inline", "split", "Here is the answer."),
+        ("think-template", "no_open_tag", "Here is the answer."),
+        ("think-field", "split", "Here is the answer."),
+        ("cut", "cut_in_thinking", None),
+        ("empty", "none", ""),
+        ("null", "none", None),
+        ("surrogate", "split", "half a sign: �"),
+        ("nul", "split", "before\x00after"),
+    ],
+)
+async def test_what_comes_back_is_kept_raw_and_splits(
+    server: Server, name: str, status: str, answer: str | None
+) -> None:
+    reply = await ask(model(server, name))
+    reply.raw.encode()
+    trace = split(reply.raw, VISIBLE, blocked=reply.blocked)
+    assert (trace.status, trace.answer) == (status, answer)
+
+
+@pytest.mark.parametrize("name", ["filter", "filter400", "filter403"])
+async def test_a_refusal_by_the_provider_is_a_reply(server: Server, name: str) -> None:
+    reply = await ask(model(server, name))
+    assert reply.blocked
+    assert split(reply.raw, VISIBLE, blocked=True).status == "blocked"
+    assert isinstance(json.loads(reply.raw), dict)
+
+
+async def test_a_cost_that_the_provider_reports_is_kept(server: Server) -> None:
+    assert (await ask(model(server, "cost"))).cost == 0.0125
+
+
+# --- how it fails -----------------------------------------------------------------------------------------------------
+
+FAILURES: list[tuple[str, FailureClass, int | None, float | None, str]] = [
+    ("429", "rate_limited", 429, None, "HTTP 429: Slow down."),
+    ("429-retry-after", "rate_limited", 429, 7.0, "HTTP 429: Slow down."),
+    ("no-money", "auth", 429, None, "quota"),
+    ("500", "server", 500, None, "HTTP 500: It broke."),
+    ("503", "rate_limited", 503, 3.0, "Overloaded."),
+    ("400", "bad_request", 400, None, "temprature"),
+    ("401", "auth", 401, None, "Incorrect API key"),
+    ("404", "not_found", 404, None, "does not exist"),
+    ("context", "context_too_long", 400, None, "4096 tokens"),
+    ("context-words", "context_too_long", 400, None, "4096 tokens"),
+    ("redirect", "bad_request", 302, None, "/v2/elsewhere"),
+    ("html", "bad_payload", 200, None, "Gateway says hello"),
+    ("not-utf8", "bad_payload", 200, None, "UTF-8"),
+    ("no-choices", "bad_payload", 200, None, "choices"),
+    ("error-in-200", "rate_limited", 429, None, "Upstream is busy."),
+    ("error-in-choice", "server", 200, None, "Provider broke off."),
+    ("bomb", "bad_payload", None, None, "64 MiB"),
+    ("half-body", "connection", None, None, ""),
+    ("drop", "connection", None, None, ""),
+    ("not-http", "bad_payload", None, None, ""),
+]
+
+
+@pytest.mark.parametrize("case", FAILURES, ids=lambda case: case[0])
+async def test_each_failure_has_its_class_and_is_one_attempt(server: Server, case: tuple[Any, ...]) -> None:
+    name, kind, status, wait, words = case
+    failure = await fail(model(server, name))
+    assert (failure.kind, failure.status, failure.retry_after_s) == (kind, status, wait)
+    assert words in failure.message
+    assert len(failure.message) <= MESSAGE_CHARACTERS + 20
+    assert server.total() == 1
+
+
+async def test_no_answer_in_time_is_a_timeout_and_leaves_the_pool_usable(server: Server) -> None:
+    async with opened(model(server, limits=Limits(max_in_flight=1, timeout_s=0.2))) as backend:
+        with pytest.raises(CallFailure) as caught:
+            await backend.ask(call([{"role": "user", "content": "behave: hang"}]))
+        assert caught.value.kind == "timeout"
+        assert not (await backend.ask(call())).blocked
+
+
+async def test_nobody_listening_is_a_connection_failure() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        declared = Model.model_validate(
+            {"backend": "http", "model": "ok", "endpoint": f"http://127.0.0.1:{taken.getsockname()[1]}/v1"}
+        )
+        assert (await fail(declared)).kind == "connection"
+
+
+async def test_what_failed_once_can_be_asked_again_over_the_same_pool(server: Server) -> None:
+    async with opened(model(server, "drop-once")) as backend:
+        with pytest.raises(CallFailure):
+            await backend.ask(call())
+        assert (await backend.ask(call())).raw
+    assert server.total() == 2
+
+
+IN_AN_HOUR: Callable[[], str] = lambda: format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [
+        ("2.5", 2.5, 2.5),
+        ("0", 0, 0),
+        ("-3", 0, 0),
+        ("1e9", 86_400, 86_400),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, low: float, high: float) -> None:
+    waited = retry_after_s({"retry-after": value})
+    assert waited is not None
+    assert low <= waited <= high
+
+
+def test_retry_after_as_a_date_to_come_is_what_is_left_until_then() -> None:
+    waited = retry_after_s({"Retry-After": IN_AN_HOUR()})
+    assert waited is not None
+    assert 0 < waited <= 3600
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"Retry-After": "nan"}, {"Retry-After": ""}])
+def test_a_retry_after_that_says_nothing_is_unknown(headers: dict[str, str]) -> None:
+    assert retry_after_s(headers) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(402, "auth"), (403, "auth"), (408, "timeout"), (409, "bad_request"), (422, "bad_request"), (529, "server")],
+)
+def test_statuses_that_no_test_server_sends_have_their_class(status: int, kind: FailureClass) -> None:
+    assert failure_class(status, None, "", told_to_wait=False) == kind

@@ -1,0 +1,266 @@
+"""Payloads by convention, honest and hostile: each has one outcome, and none raises."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrm.registry.declarations import Thinking
+from lrm.text import has_surrogates
+from lrm.traces.split import parse_payload, split, usage
+from lrm.traces.trace import ParseStatus, Usage
+
+VISIBLE = Thinking(visibility="visible")
+TEMPLATE = Thinking(visibility="visible", opened_by_template=True)
+SUMMARY = Thinking(visibility="summary")
+HIDDEN = Thinking(visibility="hidden")
+NONE = Thinking(visibility="none")
+
+
+def payload(finish: str = "stop", tokens: int | None = None, **message: Any) -> str:
+    body: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+    if tokens is not None:
+        body["usage"] = {"completion_tokens_details": {"reasoning_tokens": tokens}}
+    return json.dumps(body)
+
+
+def text(content: Any, finish: str = "stop", tokens: int | None = None) -> str:
+    return payload(finish, tokens, content=content)
+
+
+Case = tuple[str, str, Thinking, ParseStatus, str | None, str | None]
+
+TAGS: list[Case] = [
+    ("a closed block", text("<think>plan</think>No."), VISIBLE, "split", "plan", "No."),
+    ("white space all round", text("\n <think>\n plan \n</think>\n\n No. \n"), VISIBLE, "split", "plan", "No."),
+    ("cut in the block", text("<think>plan cut off", "length"), VISIBLE, "cut_in_thinking", "plan cut off", None),
+    ("stopped in the block", text("<think>plan"), VISIBLE, "cut_in_thinking", "plan", None),
+    ("cut at the open tag", text("<think>", "length"), VISIBLE, "cut_in_thinking", "", None),
+    ("cut at the close tag", text("<think>plan</think>\n", "length"), VISIBLE, "cut_in_thinking", "plan", None),
+    ("cut in the answer", text("<think>plan</think>It is", "length"), VISIBLE, "split", "plan", "It is"),
+    ("only a close tag", text("plan</think>No."), VISIBLE, "no_open_tag", "plan", "No."),
+    ("opened by the template", text("plan</think>No."), TEMPLATE, "no_open_tag", "plan", "No."),
+    ("by the template, and again", text("<think>plan</think>No."), TEMPLATE, "split", "plan", "No."),
+    ("by the template, never closed", text("plan and on"), TEMPLATE, "cut_in_thinking", "plan and on", None),
+    ("by the template, cut", text("plan", "length"), TEMPLATE, "cut_in_thinking", "plan", None),
+    ("by the template, nothing", text("</think>No."), TEMPLATE, "empty_thinking", "", "No."),
+    ("by the template, quoting", text("a <think> b </think> c </think>No."), TEMPLATE, "no_open_tag",
+     "a <think> b </think> c", "No."),
+    ("no tag, cut: no guess", text("It may be", "length"), VISIBLE, "cut_in_thinking", "It may be", None),
+    ("no tag, stopped", text("No."), VISIBLE, "none", None, "No."),
+    ("an empty block", text("<think>\n\n</think>\n\nNo."), VISIBLE, "empty_thinking", "", "No."),
+    ("empty block, no answer", text("<think></think>"), VISIBLE, "empty_thinking", "", ""),
+    ("no answer", text("<think>plan</think>\n"), VISIBLE, "empty_answer", "plan", ""),
+    ("two blocks", text("<think>a</think>\n<think>b</think>No."), VISIBLE, "split", "a\n\nb", "No."),
+    ("the second block cut", text("<think>a</think><think>b"), VISIBLE, "cut_in_thinking", "a\n\nb", None),
+    ("a later block stays", text("<think>a</think>No. <think>b</think>"), VISIBLE, "split", "a",
+     "No. <think>b</think>"),
+    ("nested", text("<think>a <think>b</think> c</think>No."), VISIBLE, "split", "a <think>b</think> c", "No."),
+    ("nested, not balanced", text("<think>say <think> once</think>No."), VISIBLE, "split", "say <think> once", "No."),
+    ("quoted in the answer", text("<think>a</think>Write </think> here."), VISIBLE, "split", "a",
+     "Write </think> here."),
+    ("quoted before it", text("Use <think>x</think> tags."), VISIBLE, "none", None, "Use <think>x</think> tags."),
+    ("not declared", text("<think>plan</think>No."), NONE, "none", None, "<think>plan</think>No."),
+    ("not declared, close only", text("plan</think>No."), NONE, "none", None, "plan</think>No."),
+    ("hidden, yet quoted", text("<think>x</think>No.", tokens=9), HIDDEN, "withheld", None, "<think>x</think>No."),
+    ("other tags", text("◁think▷plan◁/think▷No."), Thinking(visibility="visible", open="◁think▷", close="◁/think▷"),
+     "split", "plan", "No."),
+    ("one tag for both", text("***plan***No."), Thinking(visibility="visible", open="***", close="***"),
+     "split", "plan", "No."),
+]  # fmt: skip
+
+FIELDS: list[Case] = [
+    ("reasoning_content", payload(content="No.", reasoning_content="plan"), VISIBLE, "split", "plan", "No."),
+    ("reasoning", payload(content="No.", reasoning="plan"), VISIBLE, "split", "plan", "No."),
+    ("both the same", payload(content="No.", reasoning="p", reasoning_content="p"), VISIBLE, "split", "p", "No."),
+    ("both, not the same", payload(content="No.", reasoning="b", reasoning_content="a"), VISIBLE, "split",
+     "a\n\nb", "No."),
+    ("not declared, yet shown", payload(content="No.", reasoning="plan"), NONE, "split", "plan", "No."),
+    ("a null field", payload(content="No.", reasoning_content=None), VISIBLE, "none", None, "No."),
+    ("an empty field", payload(content="No.", reasoning_content="\n"), VISIBLE, "empty_thinking", "", "No."),
+    ("an empty field, not declared", payload(content="No.", reasoning_content=""), NONE, "none", None, "No."),
+    ("cut in the field", payload("length", content=None, reasoning="plan"), VISIBLE, "cut_in_thinking", "plan", None),
+    ("cut in the answer", payload("length", content="It", reasoning="plan"), VISIBLE, "split", "plan", "It"),
+    ("no answer", payload(content=None, reasoning="plan"), VISIBLE, "empty_answer", "plan", ""),
+    ("field and the same tags", payload(content="<think>p</think>No.", reasoning="p"), VISIBLE, "split", "p", "No."),
+    ("field, close tag quoted", payload(content="Use </think>.", reasoning="p"), VISIBLE, "split", "p",
+     "Use </think>."),
+    ("field, by the template", payload(content="No.", reasoning="p"), TEMPLATE, "split", "p", "No."),
+    ("thinking blocks", payload(content="No.", thinking_blocks=[
+        {"type": "thinking", "thinking": "a", "signature": "s"}, {"type": "thinking", "thinking": "b"}]),
+     VISIBLE, "split", "a\n\nb", "No."),
+    ("blocks beside the field", payload(content="No.", reasoning_content="ab", thinking_blocks=[
+        {"type": "thinking", "thinking": "a"}]), VISIBLE, "split", "ab", "No."),
+    ("redacted blocks only", payload(content="No.", thinking_blocks=[{"type": "redacted_thinking", "data": "x"}]),
+     VISIBLE, "withheld", None, "No."),
+    ("details: text", payload(content="No.", reasoning_details=[{"type": "reasoning.text", "text": "plan"}]),
+     VISIBLE, "split", "plan", "No."),
+    ("details: a summary", payload(content="No.", reasoning="in short", reasoning_details=[
+        {"type": "reasoning.summary", "summary": "in short"}]), VISIBLE, "summary_only", "in short", "No."),
+    ("details: encrypted", payload(content="No.", reasoning_details=[{"type": "reasoning.encrypted", "data": "x"}]),
+     SUMMARY, "withheld", None, "No."),
+    ("details: encrypted and text", payload(content="No.", reasoning_details=[
+        {"type": "reasoning.encrypted", "data": "x"}, {"type": "reasoning.text", "text": "plan"}]),
+     VISIBLE, "split", "plan", "No."),
+    ("parts", payload(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "plan"}]},
+                               {"type": "text", "text": "No"}, {"type": "text", "text": "."}]),
+     VISIBLE, "split", "plan", "No."),
+    ("parts without thinking", text([{"type": "text", "text": "No."}]), NONE, "none", None, "No."),
+    ("parts with tags", text([{"type": "text", "text": "<think>p</think>"}, "No."]), VISIBLE, "split", "p", "No."),
+    ("parts: redacted", text([{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "No."}]), VISIBLE,
+     "withheld", None, "No."),
+    ("no parts", text([]), NONE, "none", None, None),
+    ("a summary", payload(content="No.", reasoning_content="in short"), SUMMARY, "summary_only", "in short", "No."),
+    ("a summary, then cut", payload("length", content="", reasoning="in short"), SUMMARY, "summary_only",
+     "in short", None),
+    ("no summary, tokens", text("No.", tokens=9), SUMMARY, "withheld", None, "No."),
+    ("no summary, not counted", text("No."), SUMMARY, "withheld", None, "No."),
+    ("an empty summary", payload(content="No.", reasoning=""), SUMMARY, "empty_thinking", "", "No."),
+]  # fmt: skip
+
+OTHERS: list[Case] = [
+    ("no thinking", text("No."), NONE, "none", None, "No."),
+    ("an empty reply", text(""), NONE, "none", None, ""),
+    ("no content at all", text(None), NONE, "none", None, None),
+    ("hidden", text("No.", tokens=64), HIDDEN, "withheld", None, "No."),
+    ("hidden, not counted", text("No."), HIDDEN, "withheld", None, "No."),
+    ("hidden, counted as zero", text("No.", tokens=0), HIDDEN, "empty_thinking", "", "No."),
+    ("hidden, used up", text("", "length", tokens=64), HIDDEN, "cut_in_thinking", None, None),
+    ("not declared, counted", text("No.", tokens=64), NONE, "withheld", None, "No."),
+    ("visible, counted, not shown", text("No.", tokens=64), VISIBLE, "withheld", None, "No."),
+    ("content filter", text("", "content_filter"), NONE, "blocked", None, None),
+    (
+        "filtered in the middle",
+        payload("content_filter", content="It", reasoning="plan"),
+        VISIBLE,
+        "blocked",
+        "plan",
+        "It",
+    ),
+    ("refusal as the finish", text(None, "refusal"), VISIBLE, "blocked", None, None),
+    ("the model's own refusal", payload(content=None, refusal="I won't."), NONE, "none", None, "I won't."),
+    ("not JSON", "<html>", VISIBLE, "unreadable", None, None),
+    ("nothing", "", VISIBLE, "unreadable", None, None),
+    ("a list", "[]", VISIBLE, "unreadable", None, None),
+    ("no choices", '{"choices": []}', VISIBLE, "unreadable", None, None),
+    ("choices of another type", '{"choices": {"0": {}}}', VISIBLE, "unreadable", None, None),
+    ("a choice of another type", '{"choices": ["text"]}', VISIBLE, "unreadable", None, None),
+    ("no message", '{"choices": [{"text": "No."}]}', VISIBLE, "unreadable", None, None),
+    ("content of another type", text(42), VISIBLE, "unreadable", None, None),
+    ("an error", '{"error": {"message": "no"}}', VISIBLE, "unreadable", None, None),
+    ("as deep as it gets", '{"choices":' * 100_000, VISIBLE, "unreadable", None, None),
+]
+
+
+@pytest.mark.parametrize("case", TAGS + FIELDS + OTHERS, ids=lambda case: case[0])
+def test_each_payload_has_its_outcome(case: Case) -> None:
+    _, raw, thinking, status, thought, answer = case
+    trace = split(raw, thinking)
+    assert (trace.status, trace.thinking, trace.answer) == (status, thought, answer)
+
+
+def test_every_status_is_in_the_tables() -> None:
+    assert {case[3] for case in TAGS + FIELDS + OTHERS} == set(get_args(ParseStatus))
+
+
+@pytest.mark.parametrize("raw", ["not JSON", "{}", '{"error": {"code": "content_filter"}}', text(7), text(None)])
+def test_what_the_backend_knows_to_be_blocked_is_blocked_whatever_it_looks_like(raw: str) -> None:
+    trace = split(raw, VISIBLE, blocked=True)
+    assert (trace.status, trace.thinking, trace.answer) == ("blocked", None, None)
+
+
+def test_lone_surrogates_become_replacement_signs_and_pairs_stay_one_sign() -> None:
+    raw = r'{"choices":[{"message":{"content":"half \ud83d whole \ud83d\ude00","reasoning":"\udc00"}}]}'
+    trace = split(raw, VISIBLE)
+    assert (trace.status, trace.thinking, trace.answer) == ("split", "�", "half � whole 😀")
+
+
+def test_numbers_that_are_no_json_do_not_hide_the_text() -> None:
+    raw = '{"choices":[{"message":{"content":"No."},"logprobs":NaN}],"usage":{"prompt_tokens":Infinity}}'
+    trace = split(raw, NONE)
+    assert (trace.status, trace.answer, trace.usage.input_tokens) == ("none", "No.", None)
+
+
+@pytest.mark.parametrize(
+    ("counted", "expected"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 7}, Usage(5, 7, None)),
+        ({"completion_tokens_details": {"reasoning_tokens": 3}}, Usage(None, None, 3)),
+        ({"reasoning_tokens": 3}, Usage(None, None, 3)),
+        ({"completion_tokens_details": {"reasoning_tokens": 0}}, Usage(None, None, 0)),
+        ({"prompt_tokens": -1, "completion_tokens": "7"}, Usage()),
+        ({"prompt_tokens": True, "completion_tokens": 2**63}, Usage()),
+        ([5, 7], Usage()),
+        (None, Usage()),
+    ],
+)
+def test_usage_is_what_was_counted_and_unknown_otherwise(counted: Any, expected: Usage) -> None:
+    assert usage({"usage": counted}) == expected
+
+
+def test_a_trace_carries_finish_reason_and_usage() -> None:
+    trace = split(payload("stop", 3, content="No.", reasoning="p"), VISIBLE)
+    assert trace.finish_reason == "stop"
+    assert trace.usage == Usage(thinking_tokens=3)
+    assert split('{"choices":[{"message":{"content":"a"},"finish_reason":7}]}', NONE).finish_reason is None
+
+
+words = st.sampled_from(["<think>", "</think>", "plan", "No.", " ", "\n", "\x00", "\x1b[0m", "\ud83d", "é"])
+contents = (
+    st.none() | st.lists(words).map("".join) | st.lists(st.dictionaries(words | st.just("type"), words)) | st.integers()
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+NAMES = ["content", "reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "refusal", "role"]
+messages = st.dictionaries(st.sampled_from(NAMES), contents | json_values) | json_values
+declarations = st.builds(
+    Thinking, visibility=st.sampled_from(["visible", "summary", "hidden", "none"]), opened_by_template=st.booleans()
+)
+
+
+@given(messages, st.sampled_from(["stop", "length", "content_filter", None]) | json_values, declarations, st.booleans())
+def test_any_message_gives_a_trace_that_can_be_stored(
+    message: Any, finish: Any, thinking: Thinking, blocked: bool
+) -> None:
+    raw = json.dumps({"choices": [{"message": message, "finish_reason": finish}]})
+    trace = split(raw, thinking, blocked=blocked)
+    assert trace.status in get_args(ParseStatus)
+    for part in (trace.thinking, trace.answer):
+        assert part is None or not has_surrogates(part)
+    if blocked:
+        assert trace.status == "blocked"
+    if trace.status == "cut_in_thinking":
+        assert trace.answer is None
+
+
+@given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")), declarations)
+def test_any_text_gives_a_trace(raw: str, thinking: Thinking) -> None:
+    assert split(raw, thinking).status in get_args(ParseStatus)
+
+
+def squeezed(content: str) -> str:
+    """Return `content` without tags and white space."""
+    return "".join(content.replace("<think>", "").replace("</think>", "").split())
+
+
+@given(
+    st.lists(words.filter(lambda word: not has_surrogates(word))).map("".join),
+    st.sampled_from([VISIBLE, TEMPLATE, NONE]),
+)
+def test_nothing_that_a_model_says_is_lost_or_said_twice(content: str, thinking: Thinking) -> None:
+    trace = split(text(content), thinking)
+    assert squeezed((trace.thinking or "") + (trace.answer or "")) == squeezed(content)
+
+
+def test_payloads_are_objects_or_nothing() -> None:
+    assert parse_payload('{"a": "\\ud800"}') == {"a": "�"}
+    assert parse_payload("null") is None
+    assert orjson.loads(orjson.dumps(parse_payload('{"a": NaN}'))) == {"a": None}
