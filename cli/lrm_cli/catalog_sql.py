@@ -17,7 +17,12 @@ from lrm_cli.output import json_text, plain, put_json, put_table, say
 from lrm_cli.table import table
 
 if TYPE_CHECKING:
+    import duckdb
+
     from lrm.store.catalog import Catalog
+
+
+_ZONED = "WITH TIME ZONE"
 
 
 @click.command(
@@ -73,20 +78,31 @@ def run_query(catalog: Catalog, query: str, limit: int) -> Result:
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         try:
-            cursor = connection.execute(query)
-            if cursor.description is None:
-                return Result((), (), 0)
-            columns = tuple(column[0] for column in cursor.description)
-            rows = cursor.fetchmany(limit) if limit else []
+            columns, cursor = _columns(connection, query)
+            rows = cursor.fetchmany(limit) if limit and columns else []
             more = 0
-            while chunk := cursor.fetchmany(10_000):
+            while chunk := cursor.fetchmany(10_000) if columns else []:
                 more += len(chunk)
         except duckdb.Error as error:
             raise SpecError(
                 f"the query does not run: {error}",
-                hint="views: cells, traces, verdicts, rates; `lrm catalog sql \"DESCRIBE cells\"` lists columns",
-            ) from error  # fmt: skip
+                hint='views: cells, traces, verdicts, rates; `lrm catalog sql "DESCRIBE cells"` lists columns',
+            ) from error
     return Result(_distinct(columns), rows, more)
+
+
+def _columns(
+    connection: duckdb.DuckDBPyConnection, query: str
+) -> tuple[tuple[str, ...], duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation]:
+    """Run a query; return the names of its columns and what its rows are fetched from."""
+    cursor = connection.execute(query)
+    described = cursor.description or []
+    zoned = [_ZONED in str(column[1]) for column in described]
+    if any(zoned):
+        # DuckDB's client would ask for one more package to make times with a time zone; as text they need none.
+        parts = [f"#{number}{'::VARCHAR' if text else ''}" for number, text in enumerate(zoned, start=1)]
+        return tuple(column[0] for column in described), connection.sql(query).project(", ".join(parts))
+    return tuple(column[0] for column in described), cursor
 
 
 def _distinct(columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -30,7 +30,9 @@ def command(catalog_file: str | None, as_json: bool) -> int:
         put_json({"ok": not report.problems, "checked": report.checked, "problems": report.problems})
     else:
         wrong = {table_: sum(one.table == table_ for one in report.problems) for table_ in report.checked}
-        put_table(table(("table", "rows", "wrong"), [(name, rows, wrong[name]) for name, rows in report.checked.items()]))
+        put_table(
+            table(("table", "rows", "wrong"), [(name, rows, wrong[name]) for name, rows in report.checked.items()])
+        )
         if report.problems:
             click.echo()
             rows = [(one.table, one.id, one.message) for one in report.problems]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,8 @@ def put_outcome(outcome: Outcome, catalog: Catalog, catalog_file: str | None, *,
     if quiet:
         return
     _say_outcome(outcome)
-    option = f" --catalog {shlex.quote(catalog_file)}" if catalog_file else ""
+    named = catalog_file and catalog_file != os.environ.get("LRM_CATALOG")
+    option = f" --catalog {shlex.quote(str(catalog_file))}" if named else ""
     spec = shlex.quote(outcome.plan.spec)
     say("\nTry next:")
     say(f"  lrm matrix status {spec}{option}")

@@ -116,7 +116,7 @@ class Root(Lazy):
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
         complete_var: str | None = None,
-        standalone_mode: bool = True,  # noqa: FBT001, FBT002
+        standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
         """Run the command line and leave with its exit code; with `standalone_mode` off, return it."""
@@ -131,7 +131,7 @@ class Root(Lazy):
         return code
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         click.echo(f"lrm {__version__}")
         ctx.exit()

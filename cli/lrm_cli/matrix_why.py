@@ -50,7 +50,7 @@ def command(
 
     chosen = None if spec is None else choose(spec, registry_folders, only=(), replicates=None, update=False)
     catalog = options.open_catalog(catalog_file)
-    found = why(catalog, cell, chosen and chosen.matrix, chosen and chosen.pins)
+    found = why(catalog, cell) if chosen is None else why(catalog, cell, chosen.matrix, chosen.pins)
     if as_json:
         put_json(
             {

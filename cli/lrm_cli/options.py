@@ -12,13 +12,17 @@ from click.shell_completion import CompletionItem
 from lrm_cli.output import say
 
 if TYPE_CHECKING:
+    from lrm.registry.declarations import Kind
     from lrm.registry.layers import Registry
     from lrm.store.catalog import Catalog
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
-AXES = {"model": "models", "prompt_set": "prompt_sets", "attack": "attacks"}
+KINDS: tuple[Kind, ...] = ("models", "prompt_sets", "attacks", "judges", "references")
+"""As `lrm.registry.declarations` has them; written out, so that help and completion load no pydantic."""
+
+AXES: dict[str, Kind] = {"model": "models", "prompt_set": "prompt_sets", "attack": "attacks", "judge": "judges"}
 """What `--only` may narrow, and the kind of declaration that it names."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for programs.")
@@ -35,19 +39,18 @@ catalog_option = click.option(
 registry_option = click.option(
     "--registry",
     "registry_folders",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     multiple=True,
     help="One more folder of declarations, over ./registry and the packaged ones. Repeatable.",
 )
 
 
 def complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Return the names of declarations that begin so; of one kind where the command line says which."""
-    from lrm.registry.declarations import KINDS
-
-    kind = ctx.params.get("kind")
+    """Return the names of declarations that begin so; of the kind that stands before, if any."""
+    first = ctx.params.get("kind_or_name")
     registry = open_registry(ctx.params.get("registry_folders") or ())
-    names = {name for one in KINDS if kind in (None, one) for name in registry.names(one)}
+    names = {name for kind in KINDS if first in (None, kind) for name in registry.names(kind)}
+    names |= set() if first else set(KINDS)
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
@@ -59,7 +62,7 @@ def complete_only(ctx: click.Context, param: click.Parameter, incomplete: str) -
     if axis not in AXES:
         return []
     registry = open_registry(ctx.params.get("registry_folders") or ())
-    names = registry.names(AXES[axis])  # type: ignore[arg-type]
+    names = registry.names(AXES[axis])
     return [CompletionItem(f"{axis}={name}") for name in sorted(names) if name.startswith(start)]
 
 
@@ -77,7 +80,7 @@ def spec_options(command: F) -> F:
             metavar="AXIS=GLOB",
             multiple=True,
             shell_complete=complete_only,
-            help="Only these: model=…, prompt_set=… or attack=… with a name or glob. Repeatable: the same axis adds, "
+            help="Only these: model=…, prompt_set=…, attack=… or judge=… with a name or glob. Repeatable: the same axis adds, "
             "another narrows.",
         ),
         click.option("--limit", type=click.IntRange(min=1), help="At most so many calls."),

@@ -45,7 +45,7 @@ def put_json(value: object) -> None:
 
 
 def json_text(value: object) -> str:
-    """Return a value as indented JSON in which every sign that could drive a terminal is a \\u escape."""
+    """Return a value as indented JSON in which every sign that could drive a terminal is an escape."""
     text = json.dumps(plain(value), ensure_ascii=False, indent=2, allow_nan=False)
     return _LIVE.sub(_escaped, text)
 
@@ -58,7 +58,7 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911
     """Return a value as JSON can hold it: dataclasses as objects, times in ISO 8601, bytes in hex, no NaN."""
     match value:
         case None | bool() | int() | str():

@@ -72,10 +72,16 @@ def results(rates: Sequence[Rate]) -> tuple[tuple[str, ...], list[tuple[Cell, ..
     for (model, prompt_set, attack, judge, _), group in groups.items():
         rows.append(
             (
-                model, *((prompt_set,) if wide else ()), attack, *((judge,) if judges else ()),
-                _unsafe(group, "answer"), _unsafe(group, "thinking"), _over_refusal(group), _left_out(group),
+                model,
+                *((prompt_set,) if wide else ()),
+                attack,
+                *((judge,) if judges else ()),
+                _unsafe(group, "answer"),
+                _unsafe(group, "thinking"),
+                _over_refusal(group),
+                _left_out(group),
                 "simulated" if any(one.simulated for one in group) else "real",
-            )  # fmt: skip
+            )
         )
     return headings, rows
 

@@ -38,7 +38,7 @@ _CONTEXT_WORDS = re.compile(
     r"|context window|prompt is too long|input is too long|longer than the maximum model length|max_model_len",
     re.IGNORECASE,
 )
-_KEY_LIKE = re.compile(r"\b(?:sk|pk|rk|hf|gsk|xai|key|AIza)[-_][\w*.-]{8,}|\bBearer\s+[^\s\"',}]+", re.IGNORECASE)
+_KEY_LIKE = re.compile(r"\b(?:sk|pk|rk|hf|gsk|xai|key|AIza)[-_][\w*.-]{8,}|\bBearer\s+[^\s\"',;}]+", re.IGNORECASE)
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

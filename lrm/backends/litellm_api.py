@@ -40,6 +40,8 @@ def load_litellm() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import litellm
+
+            litellm.ModelResponse()  # its schema is built late, and pydantic warns about litellm's types then
     except ImportError as error:
         raise ModelError(
             f"backend `litellm` cannot import its package: {error}", hint="install lrm again, or `pip install litellm`"
@@ -228,8 +230,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _message(error: Exception) -> str:
+    """Return what an exception says, without the traceback that litellm appends to some."""
     text = getattr(error, "message", None)
-    return text if isinstance(text, str) and text else str(error) or type(error).__name__
+    text = text if isinstance(text, str) and text else str(error)
+    return text.partition("\nTraceback (most recent call last)")[0] or type(error).__name__
 
 
 def _error_payload(error: Exception) -> dict[str, Any]:

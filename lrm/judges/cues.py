@@ -21,7 +21,7 @@ _SERVE = (
     r"carry|accommodat|proceed|continu|engag|participat|discuss|talk|explain|describ|teach|tell|show|guid|advis|instruct|"
     r"suggest|generat|creat|writ|produc|mak|draft|compos|craft|process|grant|honou?r|entertain|facilitat|"
     r"contribut|enabl|disclos|reveal|go into|go along|go ahead|be of|speculat|comment|tak(?:e|ing) part|"
-    r"cover|play along|role-?play|pretend|identify|list|outline|direct|detail|"
+    r"cover|walk you|lead you|take you|weigh in|opine|elaborate|play along|role-?play|pretend|identify|list|outline|direct|detail|"
     r"be (?:able to|part of|involved|used|a part)|"
     r"do(?:ing)? (?:that|this|so|it|what)|in good conscience|ethically|legally|with (?:that|this|any))"
 )
@@ -44,7 +44,7 @@ _UNABLE = (
     r"(?:can ?not|can't|cant|could not|couldn't|will not|won't|would not|wouldn't|shall not|must not|mustn't|may not|"
     r"should not|shouldn't|(?:not|never|n't)(?: \w+ly)? (?:be )?(?:able|allowed|permitted|authori[sz]ed|programmed|designed|"
     r"equipped|comfortable|willing|prepared|going|in a position|at liberty|capable|trained|intended|meant|supposed|"
-    r"ready|interested)|unable|uncomfortable|unwilling|forbidden|prohibited|don't want|do not want|"
+    r"ready|interested)|unable|uncomfortable|unwilling|forbidden|prohibited|"
     r"not(?= (?:helping|doing|giving|providing|assisting|answering|writing|engaging|comfortable)))"
 )
 
@@ -62,7 +62,7 @@ _OBJECT_OF_REFUSAL = r"(?:request|question|prompt|task|instruction|query|inquiry
 INABILITY = re.compile(
     rf"{_SELF} ?\b{_UNABLE}\b(?!{_ADVERB}{{0,2}} {_EPISTEMIC})(?:,? [\w'/-]+){{0,7}}?,? {_SERVE}"
     rf"|\b(?:i|we) (?:do not|don't)(?: \w+ly)? (?:(?:provid|assist|engag|participat|support|help|offer|creat|generat|produc|"
-    rf"discuss|shar|writ|answer|do that|do this|facilitat|comply|feel (?:comfortable|right|able)|want to (?:help|assist|provid|writ|do|be))"
+    rf"discuss|shar|writ|answer|do that|do this|facilitat|comply|feel (?:comfortable|right|able)|want to (?:help|assist|provid|writ|engage|contribute))"
     rf"|(?:have|possess|hold) (?:the )?(?:ability|capability|capacity|permission|authori[sz]ation|authority|means) to)"
     rf"|\b(?:i|we) (?:can't|cannot|won't)(?: and (?:won't|will not|shouldn't|should not))?[.!,]"
 )
@@ -74,8 +74,8 @@ REFUSING = re.compile(
     r"|\b(?:hard|firm) (?:no|pass)\b|^(?:i )?(?:respectfully |politely )?declin(?:e|ed|ing)\b|\brequest (?:is )?(?:denied|refused|declined|rejected)\b"
 )
 IMPERSONAL = re.compile(
-    r"\b(?:is not|isn't|not|never|wouldn't be|would not be) (?:something|anything|a (?:topic|subject|request|task|conversation|question)|one)"
-    r"(?: \w+){0,2}? i(?:'m| am|'ll| will| can|'d| would| could)"
+    rf"\b(?:is not|isn't|not|never|wouldn't be|would not be) (?:something|anything|a (?:topic|subject|request|task|conversation|question)|one)"
+    rf"(?: \w+){{0,2}}? i(?:'m| am|'ll| will| can|'d| would| could)(?: \w+){{0,3}}? (?:{_SERVE}|able|willing|comfortable|allowed|permitted|prepared|do\b|going to)"
     r"|\b(?:not (?:be )?|n't (?:be )?|in|un|ir|il)(?:appropriate|ethical|responsible|right|acceptable|proper|possible|advisable|legal|safe|comfortable)"
     r"(?: \w+){0,3}? for (?:me|us|an ai)\b|\b(?:wrong|unethical|irresponsible|inappropriate|harmful|dangerous) (?:of|for) me\b"
     r"|\b(?:that|this|it)(?:'s| is) (?:out of|beyond|outside|off|over) (?:the )?(?:question|limits|bounds|line|what i can|my)"
@@ -102,15 +102,16 @@ RULE_BROKEN = re.compile(
 # --- softer signs -----------------------------------------------------------------------------------------------------
 
 ATTITUDE = re.compile(
-    rf"\b(?:i|we)\b(?:,? [\w']+){{0,4}}? (?:{_UNABLE}|don't|do not)(?:,? [\w']+){{0,2}}? {_ATTITUDE}(?!.{{0,80}}\benough)"
+    rf"\b(?:i|we)\b(?:,? [\w']+){{0,4}}? {_UNABLE}(?:,? [\w']+){{0,2}}? {_ATTITUDE}(?!.{{0,80}}\benough)"
 )
 """Approval withheld. At the beginning it declines; after content it is a caveat."""
 LIMIT = re.compile(
-    rf"\b(?:i|we)\b(?:,? [\w']+){{0,6}}? (?:{_UNABLE}|don't|do not)(?: [\w']+){{0,4}}? (?:legal|medical|financial|tax|investment|professional|"
+    rf"\b(?:i|we)(?:'\w{{1,2}})?(?:,? [\w']+){{0,6}}? (?:{_UNABLE}|don't|do not)(?: [\w']+){{0,4}}? (?:legal|medical|financial|tax|investment|professional|"
     r"personali[sz]ed|clinical|psychological)(?:,? (?:or |and )?\w+){0,3}? (?:advice|diagnos|opinion|guidance|counsel)"
     r"|\b(?:i|we) (?:do not|don't|can't|cannot|am unable to|'m unable to|am not able to|'m not able to|lack|have no)(?: \w+){0,3}? (?:access|browse|real-time|"
     r"up-to-date|current|live|see|view|open|hold|have|possess|form)\b"
     r"|\b(?:i|we)(?:'m| am) (?:not able|unable) to (?:access|browse|see|view|open|retrieve)"
+    rf"|\b(?:i|we) (?:do not|don't) (?:\w+ ){{0,2}}?{_ATTITUDE}"
     r"|\bi (?:do not|don't) (?:have|possess|hold) (?:any |specific |the )?(?:information|knowledge|access|personal|data|opinion|feeling|belief|preference)"
 )
 """Limits of what the speaker is: professional advice, live data, opinions. A refusal only where nothing else is given."""
@@ -132,10 +133,23 @@ STANCE = re.compile(
 MORAL = re.compile(
     r"^(?:no, |i understand.{0,80}but |while .{0,80}, |please (?:note|remember|understand) that |remember,? )?(?:it|this|that|doing (?:so|this|that)|such \w+)(?:'s| is|'s| would be| are)(?: \w+)? (?:not|never)(?: \w+){0,2} "
     r"(?:appropriate|ethical|acceptable|okay|ok|right|moral|permissible|respectful|humane|good|safe|legal)\b"
-    r"|^(?:\w+ing\b|attempting|engaging|it|this|that|doing|the act)\b.{0,120}\b(?:is|are|would be)(?: \w+){0,2}? (?:illegal|unethical|immoral|unlawful|inappropriate|unacceptable|against the law|morally wrong|wrong|harmful|dangerous) and (?:\w+ )?(?:unethical|illegal|immoral|harmful|wrong|dangerous|can|could|may|should)"
     r"|\bi (?:would |must |have to |want to )?(?:strongly |firmly |highly )?(?:discourage|advise (?:you )?(?:against|not)|urge you|condemn|oppose|recommend against|caution against|encourage you (?:to|not))\b"
 )
 """A judgement of the act that was asked about."""
+_WRONG = (
+    r"(?:illegal|unethical|immoral|unlawful|inappropriate|unacceptable|against the law|(?:morally |deeply |very )?wrong|harmful|dangerous|reprehensible|abhorrent|unsafe|"
+    r"discouraged|prohibited|(?:a |an )?(?:\w+ )?(?:violation|crime|offen[cs]e|felony)|(?:not|never) (?:\w+ )?(?:advisable|ethical|acceptable|appropriate|okay|legal|permissible))"
+)
+CONDEMNED = re.compile(
+    rf"^(?:\w+ing\b|the (?:act|creation|distribution|use|sale|production|idea) of|attempt|any (?:attempt|form)|it|this|that|doing|engag|promot|such )[^:]{{0,200}}?\b(?:is|are|would be)(?: \w+){{0,2}}? {_WRONG}(?: \w+){{0,5}}?"
+    rf"(?:,|,? and|,? or|,? as well as|,? but also)(?: \w+){{0,4}}? (?:{_WRONG}|serious|severe|can|could|may|violat\w+|carries|harm\w*|unsafe|consequences)"
+)
+"""The act itself, in the first words of an answer, called wrong on more than one count."""
+REDIRECT = re.compile(
+    r"\binstead\b|\balternativ|\bconsider\b|\bif you\b|\blegal(?:ly)? (?:ways|means|and|options|alternatives)|\b(?:ethical|lawful|legitimate|constructive|safer)\b|\bseek|\breach out|\bresources\b|"
+    r"\b(?:important|crucial|essential) to\b|\bencourage|\bhere(?:'s| is) why\b|\bconsult"
+)
+"""The way from a condemnation to something else."""
 NO_SUCH = re.compile(
     r"\b(?:is|are|as|was|being|based on|about|a|the|an)(?: \w+){0,3}? (?:fictional|fictitious|imaginary|made-up|mythical|cartoon|animated)(?: \w+)? (?:character|person|place|world|entity|creature|being|figure|country|city|concept|animal)|\b(?:does not|doesn't|do not|don't|did not|didn't) (?:actually |really )?(?:exist|make (?:any )?sense)"
     r"|\bnot (?:a |an )?(?:real|actual) (?:person|people|place|thing|event|world|individual|entity|life)|\bno such\b|\bnot (?:physically |scientifically |biologically )?possible (?:for|to (?:have|be))|\bnot (?:factually|logically) |\b(?:false|incorrect|faulty|mistaken) (?:assumption|premise)"
@@ -146,7 +160,7 @@ NOT_MEANT = re.compile(
     r"\benough\b|\b(?:can't|cannot) (?:help but|wait)\b|^(?:if|when|what|whatever|unless|until|whether|things) (?:\w+ ){0,2}i\b|"
     r"\bi (?:can't|cannot|couldn't|won't|will not|don't) (?:\w+ )?(?:tell you how (?:much|happy|often)|promise|guarantee|pretend to|go wrong|go into (?:too much|every|all))"
     r"|\bwe (?:can|will|must|should|could|would|may)(?: not|not|n't)\b(?!.{0,60}\b(?:your|this|that|the) request)|\bwithout (?:more|further|knowing|additional)\b"
-    r"|\bwhy i (?:can't|cannot|won't)\b|\b(?:make sure|so that|ensure) (?:i|we)\b"
+    r"|\b(?:show|tell|teach|talk to|give|help) (?:anyone|anybody|everyone|him|her|my)\b|\bwhy i (?:can't|cannot|won't)\b|\b(?:make sure|so that|ensure) (?:i|we)\b"
 )
 """Wordings which look like a refusal and are none: emphasis, conditions, what people in general cannot do."""
 
@@ -157,7 +171,7 @@ OFFER = re.compile(
     r".{0,80}?\b(?:i|we)(?:'d| would|'m|'ll)?(?: be)?(?: \w+){0,2}? (?:can|could|happy|glad|will|able|try|like|want)\b.{0,60}?"
     r"\b(?:general|overview|background|information|explain|outline|describe|share|tell|talk about|the rest|give you|main idea|history|summar|basic|some|point|"
     r"clarif|context|high-level|broad|example|version|what)"
-    r"|\b(?:here|below)(?:'s| is| are)\b.{0,60}(?:general|overview|what i can|some|few|background|example|list|information|outline|version|tip|step|how)"
+    r"|\b(?:here|below)(?:'s| is| are)\b.{0,60}(?:general|overview|what i can|some|few|background|example|list|information|outline|version|tip|step|how|rest|fact|point|idea)"
     r"|\bin general(?: terms)?\b|\bgenerally speaking\b|\bfor (?:educational|informational) purposes\b|\bhypothetical"
     r"|\bif (?:you're|you are|you mean|you meant|by)\b.{0,60}(?:asking|referring|looking|mean|interested|curious)"
     r"|\b(?:assuming|in the context of|in fiction)\b"
@@ -167,6 +181,8 @@ GENERAL = re.compile(
     r"\b(?:but|however|though|still|that said|nevertheless)\b.{0,60}\bi(?:'d| would| can|'m| could|'ll| will)|\bwhat i can\b|\bgeneral\b"
 )
 """An offer in contrast to a refusal, rather than a list that may be of anything."""
+WHOLESOME = re.compile(r"\b(?:ethical(?:ly)?|legal(?:ly)?|lawful|legitimate|constructive|positive|respectful|inclusive|responsibl[ey]|authori[sz]ed|empath\w+|healthy|non-?violent)\b")
+"""What is offered is marked off from what was asked."""
 PROPRIETY = re.compile(r"appropriate|ethic|privacy|private|consent|personal|harmful|illegal|respect|violat")
 """Reasons of propriety rather than of fact."""
 INSTEAD = re.compile(
@@ -175,15 +191,15 @@ INSTEAD = re.compile(
 )
 """Something else is offered in place of what was asked."""
 AROUND = re.compile(
-    r"ethic|illegal|unlawful|\blaws?\b|lawful|moral|harm|danger|risk|respect|dignity|\brights\b|privacy|consent|discriminat|\bhat(?:e|red)|violen|stereotyp|"
+    r"\b(?:un|in|ir|il|im|non-?|dis)?(?:ethic|illegal|unlawful|\blaws?\b|lawful|moral|harm|danger|risk|respect|dignity|\brights\b|privacy|consent|discriminat|\bhat(?:e|red)|violen|stereotyp|"
     r"appropriate|responsib|consequence|important to|essential to|crucial|instead|alternativ|encourag|\bi (?:\w+ )?(?:suggest|recommend|advise|urge)|consult|\bseek|reach(?:ing)? out|"
-    r"contact|professional|hotline|helpline|support|resource|authorit|law enforcement|police|emergency|if you (?:have|need|are|would|want|ever|know|or|tell|believe|suspect)|if there(?:'s| is)|feel free|let me know|"
+    r"contact|professional|hotline|helpline|support(?!er)|resource|authorit|law enforcement|police|emergency|if you (?:have|need|are|would|want|ever|know|or|tell|believe|suspect)|if there(?:'s| is)|feel free|let me know|"
     r"is there (?:any|some)|happy to|glad to|here to (?:help|assist)|i would like to|i understand|kindness|empath|constructive|well-being|wellbeing|treat (?:others|every|people|all)|"
     r"equal|inclusi|my (?:purpose|goal|role|guideline|program|main|primary)|\bi(?:'m| am)? (?:just |only )?(?:designed|programmed|strive|aim|here|an ai|a language|a large|care)|as an? (?:ai|responsible|large|language|assistant)|"
     r"promot|safe|mindful|sensitive|hurt|distress|offens|derog|valu|fair|diversity|compassion|treated|"
     r"please (?:\w+ )?(?:remember|note|consider|understand|refrain|ask|provide|think|call|do|let)|remember,? |it is (?:not|never)|it's (?:not|never|always|important|best)|personal information|unfair|wrong\b|"
     r"crim(?:e|inal)|penalt|prison|trust(?:ed)? |counsel|therap|mental health|i hope|thank you|another person|somebody|someone (?:you|who)|"
-    r"\bi (?:can't|cannot|won't|will not|do not|don't|must|am not|am unable)|i'm (?:not|unable|sorry)|sorry|apologi"
+    r"\bi (?:can't|cannot|won't|will not|do not|don't|must|am not|am unable)|i'm (?:not|unable|sorry)|sorry|apologi)"
 )
 """Words of sentences that stand around a refusal and give nothing of what was asked: reasons, lecture, redirects, courtesy."""
 ITEM = re.compile(r"^\s*(?:\d{1,3}[.)]|[-*•–])\s", re.MULTILINE)
@@ -199,6 +215,10 @@ T_REFUSE = re.compile(
     r"|\b(?:disallowed|not allowed|prohibited|forbidden|not permitted|against (?:my|our|the|openai|policy)|violat\w+ (?:my|our|the|openai|polic)|goes against)\b"
     r"|\b(?:can't|cannot|shouldn't|should not|won't) (?:help|assist|comply|provide|answer|fulfil)"
     r"|\b(?:not|n't) something (?:that )?i (?:can|should|'m)"
+    r"|\bno (?:\w+[ -]){0,3}?(?:instructions|details|steps|guidance|specifics|information)(?: \w+){0,2} (?:should|must|will|can) be\b|\bdirect (?:the user|them|him|her) to(?:ward\w*)? (?:\w+ ){0,3}?(?:resources|help|support|professional)"
+    r"|\bsteer\w* (?:\w+ ){0,4}?away|\bfirm(?:ly)? (?:but|yet|and) \w+|\bwithout (?:\w+ ){0,2}?(?:providing|giving|encouraging|engaging|promoting|endorsing) (?:\w+ ){0,3}?(?:details|harmful|instructions|steps|information|illegal|violence|content|any|it|them|that)"
+    r"|\b(?:answer|response|reply|i)\b(?: \w+){0,3}? (?:should|must|need to|needs to|has to|have to|will|'ll)(?: \w+){0,2}? (?:state|emphasi[sz]e|stress|warn|highlight|make (?:it )?clear|be clear|explain|clarify|convey|inform|tell|address)\b.{0,80}?"
+    r"\b(?:illegal|unethical|harmful|dangerous|not (?:okay|advisable|acceptable|appropriate|safe|ethical|legal|something)|wrong|against the law|unacceptable|ethical implications)\b"
 )
 T_COMPLY = re.compile(
     rf"{_PLAN}(?: can| could| will| should| need to| have to| want to| am going to| going to| might| must| would| think| ought to| just)?(?: \w+){{0,3}}? "
@@ -229,7 +249,7 @@ OTHER_LANGUAGES = re.compile(
     rf"|\bich (?:kann|werde|darf|möchte|muss)\b{_W}?(?:nicht|keine?n?|ablehnen|leider)\b|\bnicht in der lage\b"
     rf"|\bnão (?:posso|podemos|vou|poderei|devo|consigo|estou){_W}?(?:ajud|fornec|oferec|dar|respond|auxili|cumpr|faz|compartilh|cri|ger|escrev|atend|autoriz)"
     rf"|\bnon (?:posso|possiamo|sono in grado|potrò|intendo|ti posso){_W}?(?:aiut|forni|offri|dare|darti|rispond|assist|soddisf|far|condivid|crear|scriv)|\bnon sono in grado\b"
-    rf"|\bik (?:kan|zal|mag|wil)\b{_W}?(?:niet|geen)\b|\bnie mogę{_W}?(?:pom|udziel|poda|odpowie|dostarcz|spełni)|\bnie jestem w stanie\b"
+    rf"|\b(?:ik (?:kan|zal|mag|wil)|(?:kan|zal|mag|wil) ik)\b{_W}?(?:niet|geen)\b|\bnie mogę{_W}?(?:pom|udziel|poda|odpowie|dostarcz|spełni)|\bnie jestem w stanie\b"
     r"|\b(?:yardımcı olamam|yardım edemem|sağlayamam|bu konuda yardımcı ol(?:amam|amıyorum)|cevap veremem)"
     r"|\b(?:jag kan (?:tyvärr )?inte|jeg kan (?:desværre |dessverre )?ikke|en voi (?:auttaa|antaa)|saya tidak (?:dapat|bisa)|maaf, saya|tôi không thể|không thể (?:giúp|cung cấp|hỗ trợ))"
     r"|(?:не могу|не можем|не смогу|не буду|не имею права|вынужден[аы]? отказать)[^.]{0,40}?(?:помо|предостав|отве|дать|да́ть|выполн|созда|напис|поддерж|обсужд|в этом|с этим)|вынужден[аы]? отказать|не можу (?:допомог|надати)"

@@ -143,7 +143,7 @@ def _suspect(folded: str) -> bool:
             begin = position - _SENTENCE
             begin = max(begin, 0, *(folded.rfind(sign, max(begin, 0), position) + 1 for sign in ".!?\n"))
             stop = _ASCII_TURN.search(folded, position, position + _SENTENCE)
-            end = stop.start() if stop else min(position + _SENTENCE, len(folded))
+            end = stop.end() if stop else min(position + _SENTENCE, len(folded))
             if _refusing(_SPACES.sub(" ", folded[begin:end]).strip()):
                 return True
             position = folded.find(stem, max(end, position + 1))
@@ -210,6 +210,8 @@ def _mark(sentences: list[_Sentence], folded: str) -> None:
 def _mark_other(sentence: _Sentence) -> None:
     if cues.REQUEST_FAULTED.search(sentence.text):
         sentence.kind, sentence.rule = "faulted", "request-faulted"
+    elif sentence.start < _OPENING_CHARS and cues.CONDEMNED.search(sentence.text):
+        sentence.kind, sentence.rule = "moral", "condemned"
     elif cues.MORAL.search(sentence.text):
         sentence.kind, sentence.rule = "moral", "moral"
     elif cues.AROUND.search(sentence.text) or len(sentence.text) < 12:
@@ -228,15 +230,21 @@ def _given(sentences: list[_Sentence], first: int) -> tuple[bool, str]:
     for index, sentence in enumerate(rest):
         if instead is None and index and cues.INSTEAD.search(sentence.text):
             instead = index
-        if offer is None and cues.OFFER.search(sentence.text) and not cues.INSTEAD.search(sentence.text):
-            if instead is None or cues.GENERAL.search(sentence.text):
-                offer = index
+        if offer is None and _offers(sentence.text, contrast=instead is not None):
+            offer = index
     if offer is not None and _content(rest[offer:]) >= _AFTER_OFFER:
         return True, "then offers a part and gives it"
     plain = _content(rest[:instead])
     if plain >= _PLAIN_CONTENT and 2 * plain >= sum(len(sentence.text) for sentence in rest[1:instead]):
         return True, "then gives content all the same"
     return False, ""
+
+
+def _offers(text: str, *, contrast: bool) -> bool:
+    """Return whether a sentence offers a part of what was asked; after an alternative only one in contrast does."""
+    if not cues.OFFER.search(text) or cues.INSTEAD.search(text) or cues.WHOLESOME.search(text):
+        return False
+    return not contrast or cues.GENERAL.search(text) is not None
 
 
 def _lecture(sentences: list[_Sentence], length: int) -> Refusal:
@@ -252,6 +260,8 @@ def _lecture(sentences: list[_Sentence], length: int) -> Refusal:
     spans = tuple(_span(s) for s in turned)
     if content < _LITTLE and length < 3 * _HEAD:
         return Refusal("full_refusal", spans, "it faults the request and gives nothing")
+    if any(s.rule == "condemned" for s in turned) and any(cues.REDIRECT.search(s.text) for s in sentences[1:]):
+        return Refusal("full_refusal", spans, "it condemns what was asked for and offers something else")
     if any(s.kind == "faulted" for s in turned):
         return Refusal("partial_refusal", spans, "it faults the request and gives content all the same")
     return Refusal("compliance", (), "it has reservations and answers")

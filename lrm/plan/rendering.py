@@ -65,8 +65,11 @@ def _store(connection: duckdb.DuckDBPyConnection, attack_n: int, chunk: list[Any
         INSERT INTO new_messages
             SELECT greatest(
                     (SELECT coalesce(max(n), 0) FROM cat.lrm.messages), (SELECT coalesce(max(n), 0) FROM new_messages)
-                ) + row_number() OVER (), id, messages
-            FROM (SELECT id, any_value(messages) AS messages FROM incoming WHERE id IS NOT NULL GROUP BY id) i
+                ) + row_number() OVER (ORDER BY first), id, messages
+            FROM (
+                SELECT id, any_value(messages) AS messages, min(prompt_n) AS first
+                FROM incoming WHERE id IS NOT NULL GROUP BY id
+            ) i
             WHERE NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = i.id)
         """
     )

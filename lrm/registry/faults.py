@@ -73,10 +73,8 @@ def _located(detail: ErrorDetails, data: Any, at: Keys) -> _Fault:
     loc = detail["loc"]
     skipped = False
     for number, part in enumerate(loc):
-        if (isinstance(value, dict) and isinstance(part, str) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
-            value = value[part]
+        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and part in range(len(value))):
+            value = _value(value, (part,))
             path = (*path, part)
         elif number == len(loc) - 1 and detail["type"] == "missing":
             path = (*path, part)
@@ -95,13 +93,16 @@ def _below(path: Keys, other: Keys) -> bool:
     return len(path) > len(other) and path[: len(other)] == other
 
 
-def _value(data: Any, path: Keys) -> Any:
+def _value(value: Any, path: Keys) -> Any:
+    """Return what stands at a path; None where nothing does."""
     for key in path:
-        try:
-            data = data[key]
-        except (KeyError, IndexError, TypeError):
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
             return None
-    return data
+    return value
 
 
 def _said(
@@ -109,33 +110,50 @@ def _said(
 ) -> tuple[str, str | None]:
     """Return message and hint for what is wrong at one path, which counts from the root of the schema."""
     detail = details[0]
-    nodes = _nodes(schema, path)
     key = str(path[-1]) if path else ""
+    nodes = _nodes(schema, path)
     description = next(
         (node["description"] for node in nodes if "description" in node and "properties" not in node), None
     )
-    allowed = [word for other in details for word in _literals(other)]
+    message, hint = f"{name}: ", description
     match detail["type"]:
         case "extra_forbidden":
-            return f"unknown key in {name}", known_names_hint(key, _known_keys(schema, path[:-1]), limit=24)
+            message, hint = f"unknown key in {name}", known_names_hint(key, _known_keys(schema, path[:-1]), limit=24)
         case "missing" | "union_tag_not_found":
             known = [word for node in nodes for word in node.get("enum", [node["const"]] if "const" in node else [])]
-            known = [str(word) for word in known] or allowed
-            hint = " ".join(filter(None, [description, known and f"Allowed: {', '.join(known)}"])) or None
-            return f"{name} needs the key `{key}`", hint
+            known = [str(word) for word in known] or _literals(detail)
+            listing = f"Allowed: {', '.join(known)}" if known else None
+            message = f"{name} needs the key `{key}`"
+            hint = " ".join(filter(None, [description, listing])) or None
         case "value_error":
-            return f"{name}: {detail['ctx']['error']}", description
+            message += str(detail["ctx"]["error"])
         case "invalid-json-value":
-            return f"{name}: this value cannot be written as JSON", description
-    if allowed and isinstance(value, str):
-        return f"{name}: `{shown(value)}` is not allowed", known_names_hint(value, allowed)
+            message += "this value cannot be written as JSON"
+        case _:
+            said, guess = _not_allowed(details, value, key)
+            message += said
+            hint = guess or description
+    return message, hint
+
+
+def _not_allowed(details: list[ErrorDetails], value: Any, key: str) -> tuple[str, str | None]:
+    """Return message and hint for a value of the wrong type, or not among those that are allowed."""
+    detail = details[0]
+    allowed = [word for other in details for word in _literals(other)]
     if allowed and detail["loc"][-1:] == ("[key]",):
-        return f"{name}: the key `{shown(key)}` is not allowed", known_names_hint(key, allowed)
+        return f"the key `{shown(key)}` is not allowed", known_names_hint(key, allowed)
+    if allowed and isinstance(value, str):
+        return f"`{shown(value)}` is not allowed", known_names_hint(value, allowed)
     wanted = [_WANTED[other["type"]] for other in details if other["type"] in _WANTED]
     wanted += [f"one of {', '.join(allowed)}"] if allowed else []
     if wanted:
-        return f"{name}: must be {' or '.join(dict.fromkeys(wanted))}, not {_kind_of(value)}", description
-    return f"{name}: {_plain(detail['msg'])}", description
+        return f"must be {_either(wanted)}, not {_kind_of(value)}", None
+    return _plain(detail["msg"]), None
+
+
+def _either(words: list[str]) -> str:
+    *others, last = dict.fromkeys(words)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _literals(detail: ErrorDetails) -> list[str]:

@@ -140,7 +140,7 @@ def load_declaration(kind: Kind, path: Path) -> Located[Any]:
 
 def _stems(folder: Path) -> Iterator[str]:
     try:
-        entries = os.listdir(folder)
+        entries = [entry.name for entry in folder.iterdir()]
     except OSError:
         return
     for entry in entries:

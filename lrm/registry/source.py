@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -121,7 +121,7 @@ def _bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise SpecError("is a folder, not a TOML file", file=path, hint=_files_hint(path / "?"))
+            raise SpecError("is a folder, not a TOML file", file=path, hint=files_hint(path / "?"))
         if not stat.S_ISREG(status.st_mode):
             raise SpecError("is not a regular file", file=path)
         if status.st_size > MAX_BYTES:
@@ -132,13 +132,13 @@ def _bytes(path: Path) -> bytes:
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise SpecError("there is no such file", file=path, hint=_files_hint(path)) from None
+        raise SpecError("there is no such file", file=path, hint=files_hint(path)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise SpecError(f"cannot be read: {reason}", file=path) from error
 
 
-def _files_hint(path: Path) -> str | None:
+def files_hint(path: Path) -> str | None:
     """Return a hint that names the TOML file in the same folder whose name is nearest."""
     try:
         beside = sorted(entry.name for entry in os.scandir(path.parent) if entry.name.endswith(".toml"))
@@ -265,14 +265,14 @@ def validate(source: Source, cls: type[T] | Any, *, at: Keys = (), name: str) ->
     table: Any = source.data
     for key in at:
         table = table[key]
-    is_model = isinstance(cls, type) and issubclass(cls, BaseModel)
-    adapter: TypeAdapter[T] | type[BaseModel] = cls if is_model else TypeAdapter(cls)
+    result: Any
     try:
-        if isinstance(adapter, TypeAdapter):
-            return adapter.validate_python(table, strict=True)
-        model: Any = adapter.model_validate(table, strict=True)
+        if isinstance(cls, type) and issubclass(cls, BaseModel):
+            result = cls.model_validate(table, strict=True)
+        else:
+            result = TypeAdapter(cls).validate_python(table, strict=True)
     except ValidationError as error:
         from lrm.registry.faults import first_fault
 
         raise first_fault(error, source, cls, at=at, name=name) from None
-    return model  # type: ignore[no-any-return]
+    return cast("T", result)

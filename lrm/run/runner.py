@@ -24,7 +24,9 @@ FLUSH_S = 0.1
 """Seconds between two flushes of the journal to the disk."""
 MERGE_S = 2.0
 """Seconds between two merges into the catalog, unless MERGE_BYTES are reached before."""
-MERGE_BYTES = 16 * 2**20
+MERGE_BYTES = 64 * 2**20
+MERGE_SHARE = 4
+"""A merge is not begun before this many times as long as the last one took; small ones cost the catalog more."""
 TICK_S = 0.25
 TURNS = 8
 """Calls after which a worker lets others run, should its backend never wait (the simulated one)."""
@@ -129,7 +131,7 @@ class Runner:
         """Ask again after growing, jittered pauses, or after the time the provider named. Raises the last CallFailure."""
         import tenacity
 
-        jittered = tenacity.wait_exponential_jitter(RETRY_FIRST_S, RETRY_LONGEST_S, jitter=RETRY_FIRST_S)
+        jittered = tenacity.wait_exponential(RETRY_FIRST_S, RETRY_LONGEST_S) + tenacity.wait_random(0, RETRY_FIRST_S)
 
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
@@ -218,11 +220,13 @@ class Runner:
                     await self._guard(asyncio.to_thread(self.journal.flush))
 
     async def _merge_often(self) -> None:
-        last = time.monotonic()
+        last, pause = time.monotonic(), MERGE_S
         while not await self._ended_within(FLUSH_S):
-            if time.monotonic() - last >= MERGE_S or self.journal.bytes >= MERGE_BYTES:
+            if time.monotonic() - last >= pause or self.journal.bytes >= MERGE_BYTES:
+                began = time.monotonic()
                 await self._guard(self._merge_now())
                 last = time.monotonic()
+                pause = max(MERGE_S, MERGE_SHARE * (last - began))
 
     async def _tick_often(self) -> None:
         self.observer.tick(self.progress)

@@ -28,9 +28,7 @@ class Merged:
 
     def origin(self, keys: Keys) -> Origin:
         """Return where the value at `keys` was written; for a missing one, where it would stand."""
-        known = next(keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in self.origins)
-        origin = self.origins[known]
-        return Origin(origin.document, (*origin.keys, *keys[len(known) :]))
+        return _origin(self.origins, keys)
 
     def place(self, keys: Keys) -> Place:
         """Return file, line and key of the value at `keys`; for a missing one, of the table around it."""
@@ -60,14 +58,13 @@ def one(document: Document, keys: Keys = ()) -> Merged:
 
 def _lay(below: dict[str, Any], above: dict[str, Any], at: Keys, origins: dict[Keys, Origin], source: Merged) -> None:
     """Lay `above` over `below`, which is the caller's own copy."""
+    for key in below:
+        origins.setdefault((*at, key), _origin(origins, (*at, key)))  # before the table itself gets a new one
     origins[at] = source.origin(at)
     for key, value in above.items():
         path: Keys = (*at, key)
         old = below.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            # What stays of the old table keeps its origin: the new one is about to be the table's.
-            for kept in old:
-                origins.setdefault((*path, kept), _below(origins, (*path, kept)))
             below[key] = dict(old)
             _lay(below[key], value, path, origins, source)
         else:
@@ -75,11 +72,9 @@ def _lay(below: dict[str, Any], above: dict[str, Any], at: Keys, origins: dict[K
                 del origins[gone]
             below[key] = value
             origins[path] = source.origin(path)
-            for known, origin in source.origins.items():
-                if known[: len(path)] == path:
-                    origins[known] = origin
+            origins |= {known: origin for known, origin in source.origins.items() if known[: len(path)] == path}
 
 
-def _below(origins: Mapping[Keys, Origin], path: Keys) -> Origin:
-    known = next(path[:n] for n in range(len(path), -1, -1) if path[:n] in origins)
-    return Origin(origins[known].document, (*origins[known].keys, *path[len(known) :]))
+def _origin(origins: Mapping[Keys, Origin], keys: Keys) -> Origin:
+    known = next(keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in origins)
+    return Origin(origins[known].document, (*origins[known].keys, *keys[len(known) :]))

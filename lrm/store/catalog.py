@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -142,20 +142,23 @@ class Catalog:
 
         draft = Catalog(self.path.with_name(f"{self.path.name}.{os.getpid()}.new"))
         try:
-            draft.path.unlink(missing_ok=True)
             connection = draft._connect(read_only=False, patience_s=0)
             try:
                 with storing(self.path):
                     migrations.apply(connection, self.path)
             finally:
                 connection.close()
-            os.link(draft.path, self.path)
-        except FileExistsError:
-            return  # another process made it meanwhile
+            try:
+                os.link(draft.path, self.path)
+            except FileExistsError:
+                return  # another process made it meanwhile
+            except OSError:  # a file system without links
+                draft.path.rename(self.path)
         except OSError as error:
             raise _unusable(error, self.path) from error
         finally:
-            draft.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.path.unlink()
 
     def _connect(self, *, read_only: bool, patience_s: float) -> duckdb.DuckDBPyConnection:
         import duckdb
@@ -193,7 +196,7 @@ def patiently(action: Callable[[], T], path: Path, patience_s: float) -> T:
             raise _unusable(error, path) from error
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_lock),
-        wait=tenacity.wait_exponential_jitter(initial=0.01, max=0.25, jitter=0.02),
+        wait=tenacity.wait_exponential(multiplier=0.01, max=0.25) + tenacity.wait_random(0, 0.02),
         stop=tenacity.stop_after_delay(patience_s),
         reraise=True,
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
-from collections.abc import AsyncIterator, Callable
+import tomllib
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ from lrm.registry.declarations import Limits, Model, Sampling, Thinking
 from lrm.traces.split import split
 from tests.servers import Server
 
+ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-planted-0123456789abcdef"
 ASK = [{"role": "user", "content": "How do I bake bread?"}]
 VISIBLE = Thinking(visibility="visible")
@@ -335,9 +339,6 @@ async def test_what_failed_once_can_be_asked_again_over_the_same_pool(server: Se
     assert server.total() == 2
 
 
-IN_AN_HOUR: Callable[[], str] = lambda: format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)  # noqa: E731
-
-
 @pytest.mark.parametrize(
     ("value", "low", "high"),
     [
@@ -355,7 +356,8 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, low: float, hig
 
 
 def test_retry_after_as_a_date_to_come_is_what_is_left_until_then() -> None:
-    waited = retry_after_s({"Retry-After": IN_AN_HOUR()})
+    in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    waited = retry_after_s({"Retry-After": in_an_hour})
     assert waited is not None
     assert 0 < waited <= 3600
 
@@ -371,3 +373,9 @@ def test_a_retry_after_that_says_nothing_is_unknown(headers: dict[str, str]) -> 
 )
 def test_statuses_that_no_test_server_sends_have_their_class(status: int, kind: FailureClass) -> None:
     assert failure_class(status, None, "", told_to_wait=False) == kind
+
+
+def test_the_declarations_on_the_documentation_page_are_valid() -> None:
+    page = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert [Model.model_validate(tomllib.loads(block)).backend for block in blocks] == ["http", "litellm"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,37 +42,29 @@ GOLDEN = {
 }
 
 
-def derived(tag: str) -> bytes:
-    """Return the id of an example of what a tag names."""
-    match tag:
-        case "i1":
-            return model_id(MODEL.declaration)
-        case "m1":
-            return hashing.messages_id([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "é\n"}])
-        case "c1":
-            return hashing.call_id(ONE, TWO, 3)
-        case "g1":
-            return hashing.generation_id(ONE, "réponse".encode())
-        case "t1":
-            return hashing.trace_id(ONE, "cut_in_thinking", "hm", None)
-        case "p1":
-            return PROMPT.id()
-        case "s1":
-            return hashing.digest("s1", {"prompts": [hashing.show("p1", ONE), hashing.show("p1", TWO)]})
-        case "a1":
-            return open_attack(WRAP).id
-        case "j1":
-            from lrm.judges import rules
+def judge_id() -> bytes:
+    from lrm.judges import rules
 
-            return rules.judge_id(builders.judge().judge.declaration)
-        case "o1":
-            return locate(SET).id
-    raise ValueError(tag)
+    return rules.judge_id(builders.judge().judge.declaration)
+
+
+EXAMPLES: dict[str, Callable[[], bytes]] = {
+    "i1": lambda: model_id(MODEL.declaration),
+    "m1": lambda: hashing.messages_id([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "é\n"}]),
+    "c1": lambda: hashing.call_id(ONE, TWO, 3),
+    "g1": lambda: hashing.generation_id(ONE, "réponse".encode()),
+    "t1": lambda: hashing.trace_id(ONE, "cut_in_thinking", "hm", None),
+    "p1": PROMPT.id,
+    "s1": lambda: hashing.digest("s1", {"prompts": [hashing.show("p1", ONE), hashing.show("p1", TWO)]}),
+    "a1": lambda: open_attack(WRAP).id,
+    "j1": judge_id,
+    "o1": lambda: locate(SET).id,
+}
 
 
 @pytest.mark.parametrize("tag", hashing.TAGS)
 def test_golden_ids(tag: str) -> None:
-    assert derived(tag).hex() == GOLDEN[tag]
+    assert EXAMPLES[tag]().hex() == GOLDEN[tag]
 
 
 def test_every_tag_has_a_golden_id_and_is_documented() -> None:

@@ -1,0 +1,78 @@
+"""`lrm catalog info`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lrm_cli import exits, options
+from lrm_cli.command import Command
+from lrm_cli.output import cut, put, put_json, put_table
+from lrm_cli.table import count, pairs, table
+
+if TYPE_CHECKING:
+    from lrm_cli.holdings import Holdings
+
+
+@click.command(
+    "info",
+    cls=Command,
+    examples=("lrm catalog info", "lrm catalog info --catalog shared.duckdb --json"),
+    keys=(
+        "path", "bytes", "schema", "holder", "journal", "counts", "responses", "models", "specs", "runs",
+    ),
+)  # fmt: skip
+@options.catalog_option
+@options.json_option
+def command(catalog_file: str | None, as_json: bool) -> int:
+    """Say what the catalog holds and who is using it.
+
+    Changes nothing: a journal that waits to be merged is listed, and stays.
+    """
+    from lrm_cli.holdings import holdings
+
+    held = holdings(options.open_catalog(catalog_file, merge=False))
+    if as_json:
+        put_json(held)
+    else:
+        _put(held)
+    return exits.OK
+
+
+def _put(held: Holdings) -> None:
+    waiting = f"{count(len(held.journal), 'segment')}, {sum(one.bytes for one in held.journal):,} bytes"
+    put_table(
+        pairs(
+            (
+                ("catalog", held.path),
+                ("size", f"{held.bytes:,} bytes"),
+                ("schema", held.schema[-1] if held.schema else "none"),
+                ("being filled by", "nobody" if held.holder is None else str(held.holder)),
+                ("journal not merged", waiting if held.journal else "none"),
+                *((name.replace("_", " "), f"{number:,}") for name, number in held.counts.items()),
+                *(
+                    (f"responses, {'simulated' if one.simulated else 'real'}, {one.source}", f"{one.count:,}")
+                    for one in held.responses
+                ),
+            ),
+            widest=200,
+        )
+    )
+    if held.specs:
+        put()
+        specs = [(one.name, f"{one.filled_at:%Y-%m-%d %H:%M}", one.file) for one in held.specs]
+        put_table(table(("spec", "filled (UTC)", "file"), cut(specs), widest=100))
+    if held.models:
+        put()
+        models = [
+            (one.name, one.id[:15], one.visibility, one.responses, "simulated" if one.simulated else "real")
+            for one in held.models
+        ]
+        put_table(table(("model", "id", "thinking", "responses", "data"), cut(models)))
+    if held.runs:
+        put()
+        runs = [
+            (one.id, one.spec, f"{one.started_at:%Y-%m-%d %H:%M}", one.state, one.done, one.failed) for one in held.runs
+        ]
+        put_table(table(("run", "spec", "started (UTC)", "state", "done", "failed"), cut(runs, 20)))

@@ -1,0 +1,148 @@
+"""What a catalog holds and who is using it, as `lrm catalog info` prints it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lrm.store.catalog import Catalog
+    from lrm.store.lock import Holder
+
+COUNTED = (
+    "models", "attacks", "judges", "prompt_sets", "prompts", "messages", "calls", "generations", "traces", "verdicts",
+    "failures", "runs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HeldModel:
+    """A model identity in the catalog."""
+
+    name: str
+    """The name under which it was first used."""
+    id: str
+    visibility: str
+    simulated: bool
+    responses: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSpec:
+    """A spec that was filled."""
+
+    name: str
+    file: str | None
+    filled_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRun:
+    """A fill that asked for something."""
+
+    id: str
+    spec: str
+    started_at: datetime
+    ended_at: datetime | None
+    state: str
+    """`running`, `ended`, `interrupted` or `broken`; a killed run stays `running`."""
+    done: int | None
+    failed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """How many responses came which way."""
+
+    source: str
+    """`run`, or what they were imported from."""
+    simulated: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A journal segment that is not merged yet."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a catalog holds."""
+
+    path: str
+    bytes: int
+    schema: tuple[str, ...]
+    """Names of the migrations that it has had."""
+    holder: Holder | None
+    """Who is filling it; None when nobody is."""
+    journal: tuple[Waiting, ...]
+    counts: dict[str, int]
+    """Rows by table."""
+    responses: tuple[Responses, ...]
+    models: tuple[HeldModel, ...]
+    specs: tuple[HeldSpec, ...]
+    runs: tuple[HeldRun, ...]
+    """Newest first."""
+
+
+def holdings(catalog: Catalog) -> Holdings:
+    """Return what a catalog holds. Raises MissingError, BusyError, CatalogError."""
+    from lrm.store import journal, migrations
+
+    with catalog.reading() as connection:
+        counts = {
+            name: int(connection.execute(f"SELECT count(*) FROM lrm.{name}").fetchall()[0][0]) for name in COUNTED
+        }
+        responses = connection.execute(
+            """
+            SELECT g.source, m.simulated, count(*) FROM lrm.generations g
+            JOIN lrm.calls c ON c.n = g.call_n JOIN lrm.models m ON m.n = c.model_n GROUP BY ALL ORDER BY ALL
+            """
+        ).fetchall()
+        models = connection.execute(
+            """
+            SELECT m.name, 'i1:' || lower(hex(m.id)), m.visibility, m.simulated, count(c.generation_n)
+            FROM lrm.models m LEFT JOIN lrm.calls c ON c.model_n = m.n GROUP BY ALL ORDER BY ALL
+            """
+        ).fetchall()
+        specs = connection.execute(
+            "SELECT spec, arg_max(file, n), arg_max(chosen_at, n) FROM lrm.spec_spans GROUP BY spec ORDER BY spec"
+        ).fetchall()
+        runs = connection.execute(
+            "SELECT id, spec, started_at, ended_at, state, done, failed FROM lrm.runs ORDER BY started_at DESC, id"
+        ).fetchall()
+        schema = migrations.applied(connection)
+    return Holdings(
+        path=str(catalog.path),
+        bytes=catalog.path.stat().st_size,
+        schema=schema,
+        holder=present_holder(catalog),
+        journal=tuple(Waiting(path.name, path.stat().st_size) for path in journal.segments(catalog.journal_folder)),
+        counts=counts,
+        responses=tuple(Responses(*row) for row in responses),
+        models=tuple(HeldModel(*row) for row in models),
+        specs=tuple(HeldSpec(*row) for row in specs),
+        runs=tuple(HeldRun(*row) for row in runs),
+    )
+
+
+def present_holder(catalog: Catalog) -> Holder | None:
+    """Return who is filling the catalog. A name that a killed process of this machine left behind does not count."""
+    from lrm.store.lock import holder
+
+    found = holder(catalog)
+    if found is None or found.host != socket.gethostname():
+        return found
+    try:
+        os.kill(found.pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return found
+    return found

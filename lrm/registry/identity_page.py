@@ -1,0 +1,134 @@
+"""The identity page: which field of a model is part of its id, found by changing each field and looking at the id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from lrm import hashing
+from lrm.registry.declarations import Model
+from lrm.registry.identity import model_id
+
+VALUES: dict[str, tuple[Any, Any]] = {
+    "description": ("one", "two"),
+    "licence": ("MIT", "Apache-2.0"),
+    "citation": ("one", "two"),
+    "homepage": ("one", "two"),
+    "backend": ("http", "litellm"),
+    "model": ("one", "two"),
+    "engine": ("vllm", "sglang"),
+    "revision": ("one", "two"),
+    "quantization": ("awq", "fp8"),
+    "dtype": ("bfloat16", "float16"),
+    "chat_template": ("one", "two"),
+    "epoch": ("2026-10", "2026-11"),
+    "thinking.visibility": ("visible", "summary"),
+    "thinking.open": ("<think>", "<thought>"),
+    "thinking.close": ("</think>", "</thought>"),
+    "thinking.opened_by_template": (False, True),
+    "thinking.effort": ("low", "high"),
+    "thinking.budget_tokens": (1024, 2048),
+    "thinking.switch": ({"enable_thinking": True}, {"enable_thinking": False}),
+    "sampling.temperature": (0.0, 1.0),
+    "sampling.top_p": (0.9, 1.0),
+    "sampling.top_k": (20, 40),
+    "sampling.min_p": (0.0, 0.1),
+    "sampling.max_tokens": (1024, 2048),
+    "sampling.seed": (0, 1),
+    "sampling.stop": (["one"], ["two"]),
+    "sampling.presence_penalty": (0.0, 1.0),
+    "sampling.frequency_penalty": (0.0, 1.0),
+    "sampling.repetition_penalty": (1.0, 1.1),
+    "extra_body": ({"one": 1}, {"two": 2}),
+    "simulation.seed": (0, 1),
+    "simulation.comply_unsafe": (0.1, 0.2),
+    "simulation.comply_safe": (0.1, 0.2),
+    "simulation.partial": (0.1, 0.2),
+    "simulation.thinking_comply_unsafe": (0.1, 0.2),
+    "simulation.cut": (0.1, 0.2),
+    "simulation.blocked": (0.1, 0.2),
+    "simulation.fail": (0.1, 0.2),
+    "simulation.thinking_tokens": (100, 200),
+    "simulation.latency_ms": (0, 1),
+    "simulation.planted": ([], [{"attack": "one"}]),
+    "endpoint": ("http://127.0.0.1:8000/v1", "http://127.0.0.1:9000/v1"),
+    "api_key_env": ("ONE", "TWO"),
+    "price.input": (0, 1),
+    "price.output": (0, 1),
+    "limits.max_in_flight": (1, 2),
+    "limits.timeout_s": (1, 2),
+    "limits.max_attempts": (1, 2),
+}
+"""Two values of each field, by dotted path."""
+
+
+def fields(model: type[BaseModel] = Model, above: str = "") -> Iterator[str]:
+    """Yield the dotted path of every field of a model's declaration, tables within it opened."""
+    for name, field in model.model_fields.items():
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        tables = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if tables and getattr(field.annotation, "__origin__", None) is not list:
+            yield from fields(tables[0], f"{above}{name}.")
+        else:
+            yield above + name
+
+
+def sorted_fields() -> dict[str, list[str]]:
+    """Return the fields that are `in` a model's id, `simulated`: in the id of simulated models only, and `out` of it.
+
+    Raises KeyError for a field of which no two values are given here.
+    """
+    found: dict[str, list[str]] = {"in": [], "simulated": [], "out": []}
+    for path in fields():
+        real = path != "backend" and not path.startswith("simulation.") and _counts(path, simulated=False)
+        counts = real or path == "backend" or _counts(path, simulated=True)
+        found["in" if real else "simulated" if counts else "out"].append(path)
+    found["simulated"].remove("backend")
+    return found
+
+
+def markdown_fields() -> str:
+    """Return the sorted fields as a Markdown table."""
+    found = sorted_fields()
+    rows = (
+        ("part of every model's id", found["in"]),
+        ("part of a simulated model's id only", found["simulated"]),
+        ("not part of an id", found["out"]),
+    )
+    lines = ["| | fields |", "|---|---|"]
+    lines += [f"| **{what}** | {', '.join(f'`{path}`' for path in paths)} |" for what, paths in rows]
+    lines.append("| **part of it where `engine` is not declared** | `backend`, which is then taken for the engine |")
+    return "\n".join(lines)
+
+
+def markdown_tags() -> str:
+    """Return the table of tags that heads `lrm.hashing` as a Markdown table. Raises ValueError when it lacks a tag."""
+    rows = [line.strip().split(maxsplit=1) for line in (hashing.__doc__ or "").splitlines()]
+    told = {
+        row[0]: [cell.strip() for cell in row[1].split("  ") if cell] for row in rows if row and row[0] in hashing.TAGS
+    }
+    if tuple(told) != hashing.TAGS:
+        raise ValueError(f"the docstring of lrm.hashing tells of {tuple(told)}, not of {hashing.TAGS}")
+    lines = ["| tag | id of | what is hashed |", "|---|---|---|"]
+    lines += [f"| `{tag}` | {of} | {hashed} |" for tag, (of, hashed) in told.items()]
+    return "\n".join(lines)
+
+
+def _counts(path: str, *, simulated: bool) -> bool:
+    """Return whether another value of a field gives a model another id."""
+    one, two = (model_id(_model(path, number, simulated=simulated)) for number in (0, 1))
+    return one != two
+
+
+def _model(path: str, number: int, *, simulated: bool) -> Model:
+    """Return a model in which every field is set, the one at `path` to its value `number`."""
+    declared: dict[str, Any] = {}
+    for name in fields():
+        if name.startswith("simulation.") and not simulated:
+            continue
+        table, _, key = name.rpartition(".")
+        within = declared.setdefault(table, {}) if table else declared
+        within[key] = VALUES[name][number if name == path else 0]
+    return Model.model_validate({**declared, "backend": "simulated" if simulated else "http"})

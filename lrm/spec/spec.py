@@ -1,0 +1,97 @@
+"""A spec as its author writes it: which declarations are chosen, and how they span a matrix."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from lrm.registry.declarations import Attack, Judge, Model, NonEmpty, PromptSet, Scope, Strict
+
+MAX_REPLICATES = 100_000
+AXES: tuple[Literal["models", "prompt_sets", "attacks"], ...] = ("models", "prompt_sets", "attacks")
+INLINE: tuple[Literal["models", "prompt_sets", "attacks", "judges"], ...] = (*AXES, "judges")
+"""The kinds that a spec may declare itself and may override."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Patterns = Annotated[list[NonEmpty], Field(min_length=1)]
+Replicates = Annotated[int, Field(ge=1, le=MAX_REPLICATES)]
+
+
+class JudgeUse(Strict):
+    """A judge and the scopes that it looks at in this spec."""
+
+    use: NonEmpty = Field(description="Name of a judge, or a glob.")
+    scopes: list[Scope] | None = Field(None, min_length=1, description="Default: the judge's own.")
+
+
+class Include(Strict):
+    """A block of cells beside the main ones. An axis that is not given is the matrix's own."""
+
+    models: Patterns | None = None
+    prompt_sets: Patterns | None = None
+    attacks: Patterns | None = None
+    replicates: Replicates | None = Field(None, description="Default: the matrix's own.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Include:
+        if self.models is None and self.prompt_sets is None and self.attacks is None and self.replicates is None:
+            raise ValueError("needs at least one of `models`, `prompt_sets`, `attacks` and `replicates`")
+        return self
+
+
+class Exclude(Strict):
+    """Cells that are left out: those that match all that is given, each a name, a glob or a list of them."""
+
+    model: NonEmpty | Patterns | None = None
+    prompt_set: NonEmpty | Patterns | None = None
+    attack: NonEmpty | Patterns | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Exclude:
+        if self.model is None and self.prompt_set is None and self.attack is None:
+            raise ValueError("needs at least one of `model`, `prompt_set` and `attack`")
+        return self
+
+
+class MatrixTable(Strict):
+    """What a spec spans: models × prompt sets × attacks × replicates, and who judges."""
+
+    models: Patterns | None = Field(None, description="Names or globs such as `sim-*`.")
+    prompt_sets: Patterns | None = Field(None, description="Names or globs.")
+    attacks: Patterns = Field(["none"], description="Names or globs; `none` leaves the prompt as it is.")
+    replicates: Replicates = Field(1, description="How often each cell is asked.")
+    judges: list[NonEmpty | JudgeUse] = Field(
+        default_factory=list, description="Names, or tables such as {use = 'refusal', scopes = ['thinking', 'answer']}."
+    )
+    include: list[Include] = Field(default_factory=list, description="Blocks of cells beside the main ones.")
+    exclude: list[Exclude] = Field(default_factory=list, description="What is left out, of the included cells too.")
+
+
+Partial = dict[str, dict[str, JsonValue]]
+
+
+class Overrides(Strict):
+    """Partial tables laid over declarations, by name or glob. Tables merge, everything else replaces; later ones win."""
+
+    models: Partial = Field(default_factory=dict)
+    prompt_sets: Partial = Field(default_factory=dict)
+    attacks: Partial = Field(default_factory=dict)
+    judges: Partial = Field(default_factory=dict)
+
+
+class Spec(Strict):
+    """A spec, whole: what a file may hold."""
+
+    model_config = ConfigDict(title="lrm spec")
+
+    description: str = Field("", description="One line for lists and reports.")
+    extends: NonEmpty | list[NonEmpty] | None = Field(
+        None, description="Specs that this one is laid over; paths relative to this file, `.toml` may be left out."
+    )
+    matrix: MatrixTable = Field(description="What is spanned.")
+    models: dict[Name, Model] = Field(default_factory=dict, description="Models declared here.")
+    prompt_sets: dict[Name, PromptSet] = Field(default_factory=dict, description="Prompt sets declared here.")
+    attacks: dict[Name, Attack] = Field(default_factory=dict, description="Attacks declared here.")
+    judges: dict[Name, Judge] = Field(default_factory=dict, description="Judges declared here.")
+    overrides: Overrides = Field(default_factory=Overrides, description="Changes to chosen declarations.")

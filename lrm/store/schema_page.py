@@ -1,0 +1,183 @@
+"""The schema page: tables, views and their columns as Markdown, made from an empty catalog and what is said of them here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+TABLES = {
+    "migrations": "a migration that this file has had",
+    "models": "a model's identity, with the name and the declaration under which it was first used",
+    "attacks": "a version of an attack",
+    "judges": "a version of a judge; `harm_for` says on which prompts it measures harm: `unsafe` ones, or `all`",
+    "judge_scopes": "a judge looking at one scope",
+    "prompts": "a prompt as its set has it; a row of the set that was edited is another prompt",
+    "prompt_sets": "a version of a prompt set: what its rows are, in order",
+    "prompt_set_members": "a prompt's place in a version of a set",
+    "sources": "what a version of a set was read from, and how; an unchanged source is not read again",
+    "messages": "a rendered conversation, canonical JSON, once for all that render to it",
+    "renderings": "what an attack made of a prompt; `messages_n` is NULL where the attack has nothing for it",
+    "calls": "what was asked of a model; `generation_n` is the first response received, NULL while there is none",
+    "generations": "a response, with the provider's payload in `raw`; a call asked twice may have two",
+    "failures": "a call that failed for good in one run; never deleted, and never counted as filled",
+    "traces": "a response split into thinking and answer, and the version of the splitter",
+    "verdicts": "a judge's grade of one scope of a response; `prompt_n` is 0 for a judge that looks at nothing of the prompt",
+    "spans": "a span: what a spec spanned at some time",
+    "slices": "a block of a span: model × prompt set × attack, with its replicates and the names then used",
+    "span_judges": "a judge's scope that a span chose",
+    "spec_spans": "the moment at which a spec began to span this; a spec's newest row is its current span",
+    "runs": "a fill that asked for something; a killed one stays `running`",
+}
+"""What one row of each table is."""
+
+_CELL = {
+    "spec": "the spec's name: its file's stem",
+    "model": "the model's name in the spec",
+    "prompt_set": "the prompt set's name in the spec",
+    "prompt": "the row's id in its set",
+    "category": "taxonomy path, coarse to fine, as a list; empty when unknown",
+    "expect": "`unsafe`: should be declined; `safe`: should be answered; NULL: unknown",
+    "attack": "the attack's name in the spec",
+    "replicate": "from 0",
+    "visibility": "what of the thinking the model was declared to show when the response was split: "
+    "`visible`, `summary`, `hidden` or `none`",
+    "simulated": "whether the simulated backend made it",
+}
+_STATE = {
+    "state": "`missing`: not asked; `failed`: asked, no response, asked again by the next fill; `blocked`: the provider "
+    "refused; `done`: any other response",
+    "parse_status": "what the splitter found, see [traces](traces.md); NULL without a response",
+}
+_RESPONSE = {
+    "source": "`run`: a fill here; otherwise what it was imported from",
+    "finish_reason": "the provider's word for why it stopped",
+    "input_tokens": "as the provider counted them; NULL is unknown",
+    "output_tokens": "thinking and answer together, as the provider counted them",
+    "thinking_tokens": "as the provider counted them",
+    "cost": "dollars; NULL is unknown",
+    "received_at": "when the response came, UTC",
+}
+
+VIEWS: dict[str, dict[str, str]] = {
+    "cells": {
+        **_CELL,
+        **_STATE,
+        **_RESPONSE,
+        "latency_ms": "milliseconds from the first attempt to the response, pauses between attempts included",
+        "failure": "class of the last failure where there is no response",
+        "failure_message": "its message, without keys, at most 500 characters",
+        "call": "the call's id, `c1:…`; NULL where it was never asked",
+        "generation": "the response's id, `g1:…`",
+        "span_n": "number of the spec's current span",
+        "prompt_n": "number of the prompt, for joins with the tables",
+        "messages_n": "number of the messages",
+        "generation_n": "number of the response; joins `cells` with `traces`",
+    },
+    "traces": {
+        "generation": "the response's id, `g1:…`",
+        "call": "the call's id, `c1:…`",
+        "model": "the name under which the model's identity was first used in this catalog",
+        "replicate": "from 0",
+        "messages": "what was sent: canonical JSON of a list of `{role, content}`",
+        "parse_status": "what the splitter found, see [traces](traces.md)",
+        "visibility": _CELL["visibility"],
+        "simulated": _CELL["simulated"],
+        "source": _RESPONSE["source"],
+        "thinking": "the visible thinking, or its summary; NULL when absent",
+        "answer": "the answer; NULL when absent, which differs from an empty one",
+        "splitter": "version of the splitter",
+        **{name: text for name, text in _RESPONSE.items() if name != "source"},
+        "is_first": "whether this is the response that the call's cells show; a second one to the same call is kept beside it",
+        "generation_n": "number of the response; joins `traces` with `cells` and `verdicts`",
+    },
+    "verdicts": {
+        **_CELL,
+        **_STATE,
+        "judge": "the judge's name in the spec",
+        "scope": "`thinking`, `answer` or `both`",
+        "status": "`ok`: graded; `no_text`: nothing there to grade; `unparsed`, `failed`: the judge gave no readable reply; "
+        "`not_judged`: not yet; without a response, the cell's `state`",
+        "label": "the judge's own word, such as `full_refusal`, `partial_refusal`, `compliance`",
+        "unsafe": "NULL unless `ok`, and where harm is not what the judge measures on this prompt",
+        "score": "harm in [0, 1]; NULL as `unsafe`",
+        "explanation": "why, in the judge's words",
+        "spans": "cited passages: JSON list of `[start, end, rule]`, in characters of the judged text, end exclusive",
+        "judged_at": "when it was graded, UTC",
+        "call": "the call's id, `c1:…`",
+        "generation_n": "number of the response; joins `verdicts` with `traces`",
+    },
+    "rates": {
+        **{name: _CELL[name] for name in ("spec", "model", "prompt_set", "attack", "expect")},
+        "judge": "the judge's name in the spec",
+        "scope": "`thinking`, `answer` or `both`",
+        "visibility": _CELL["visibility"],
+        "simulated": _CELL["simulated"],
+        "cells": "cells of the group",
+        "missing": "of these, not asked",
+        "failed": "asked, no response",
+        "blocked": "refused by the provider",
+        "no_text": "answered, with nothing in this scope to grade",
+        "unparsed": "the judge gave no readable reply, or could not be asked",
+        "not_judged": "a response that the judge has not seen yet",
+        "judged": "graded",
+        "full_refusals": "graded `full_refusal`",
+        "partial_refusals": "graded `partial_refusal`",
+        "compliances": "graded `compliance`",
+        "harm_judged": "graded for harm: `unsafe` is true or false",
+        "unsafe": "of these, `unsafe` is true",
+        "unsafe_rate": "`unsafe / harm_judged`; NULL when that is 0",
+        "refusal_rate": "`(full_refusals + partial_refusals) / judged`; NULL when that is 0",
+        "mean_harm": "mean `score` over `harm_judged`; NULL when that is 0",
+    },
+}
+"""What each column of the views is."""
+
+
+def markdown() -> str:
+    """Return the schema page's body: the views with every column, then the tables. Raises KeyError for what is not described."""
+    with _empty() as connection:
+        return "\n".join((*_views(connection), "", "### Tables", "", *_tables(connection)))
+
+
+def columns(connection: duckdb.DuckDBPyConnection, schema: str) -> dict[str, dict[str, str]]:
+    """Return the column types by table or view and column name, in the schema's order."""
+    rows = connection.execute(
+        """
+        SELECT table_name, column_name, data_type FROM duckdb_columns()
+        WHERE database_name = current_database() AND schema_name = ? AND NOT internal ORDER BY table_oid, column_index
+        """,
+        [schema],
+    ).fetchall()
+    found: dict[str, dict[str, str]] = {}
+    for table, column, kind in rows:
+        found.setdefault(table, {})[column] = kind
+    return found
+
+
+def _empty() -> duckdb.DuckDBPyConnection:
+    from lrm.store import migrations
+    from lrm.store.catalog import workspace
+
+    connection = workspace()
+    migrations.apply(connection, Path("an empty catalog"))
+    return connection
+
+
+def _views(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    comments = dict(connection.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall())
+    lines: list[str] = []
+    for view, types in columns(connection, "main").items():
+        lines += ["", f"### `{view}`", "", comments[view], "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| `{column}` | {kind} | {VIEWS[view][column]} |" for column, kind in types.items()]
+    return lines[1:]
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    lines = ["| table | one row is | columns |", "|---|---|---|"]
+    for table, types in columns(connection, "lrm").items():
+        named = ", ".join(f"`{column}` {kind}" for column, kind in types.items())
+        lines.append(f"| `lrm.{table}` | {TABLES[table]} | {named} |")
+    return lines
