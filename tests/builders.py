@@ -99,8 +99,7 @@ def planned(catalog: Catalog, spec: Matrix, *, limit: int | None = None) -> Plan
 def missing(catalog: Catalog, spec: Matrix, *, limit: int | None = None) -> dict[bytes, str]:
     """Return what a fill would ask for: the last message's text by the call's id."""
     with workspace.opened(catalog, spec, Lock()) as space:
-        planner.plan(space, limit=limit)
-        calls = [call for _, call in _todo(space)]
+        calls = [call for _, call in _todo(space, planner.plan(space, limit=limit))]
     assert len({call.id for call in calls}) == len(calls)
     return {call.id: json.loads(call.messages)[-1]["content"] for call in calls}
 
@@ -116,10 +115,10 @@ def answer(
 ) -> list[bytes]:
     """Fill a matrix with made-up responses, through the journal; return the ids of the calls that were missing."""
     with workspace.opened(catalog, spec, Lock()) as space:
-        planner.plan(space, limit=limit)
+        plan = planner.plan(space, limit=limit)
         register(space, spec)
         space.attach()
-        todo = _todo(space)
+        todo = _todo(space, plan)
         space.detach()
         journal = Journal(catalog.journal_folder, run, cards(spec))
         for n, (model_hex, call) in enumerate(todo):
@@ -148,8 +147,7 @@ def cards(spec: Matrix) -> dict[str, ModelCard]:
 def calls_of(catalog: Catalog, spec: Matrix) -> list[tuple[str, Call]]:
     """Return the missing calls with their model's id in hex."""
     with workspace.opened(catalog, spec, Lock()) as space:
-        planner.plan(space)
-        return _todo(space)
+        return _todo(space, planner.plan(space))
 
 
 def write_journal(catalog: Catalog, spec: Matrix, records: Iterable[Record], *, run: str = "r1") -> Path:
@@ -173,7 +171,9 @@ def rows(catalog: Catalog, query: str, *values: object) -> list[tuple[Any, ...]]
         return connection.execute(query, list(values)).fetchall()
 
 
-def _todo(space: Workspace) -> list[tuple[str, Call]]:
+def _todo(space: Workspace, plan: Plan) -> list[tuple[str, Call]]:
+    if not plan.calls:
+        return []
     counts = copy_todo(space.connection)
     ids = {n: space.model_ids[name] for name, n in space.model_ns.items()}
     found = []

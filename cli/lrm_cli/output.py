@@ -40,13 +40,13 @@ def say(text: str) -> None:
 
 
 def put_json(value: object) -> None:
-    """Print a value as JSON on stdout: one line when it is no terminal's, exact, with no live sign in it."""
+    """Print a value as indented JSON on stdout: exact, with no live sign in it."""
     click.echo(json_text(value))
 
 
-def json_text(value: object) -> str:
-    """Return a value as indented JSON in which every sign that could drive a terminal is an escape."""
-    text = json.dumps(plain(value), ensure_ascii=False, indent=2, allow_nan=False)
+def json_text(value: object, *, indent: int | None = 2) -> str:
+    """Return a value as JSON in which every sign that could drive a terminal is an escape."""
+    text = json.dumps(plain(value), ensure_ascii=False, indent=indent, allow_nan=False)
     return _LIVE.sub(_escaped, text)
 
 

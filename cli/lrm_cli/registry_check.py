@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 def command(paths: tuple[Path, ...], registry_folders: tuple[Path, ...], as_json: bool) -> int:
     """Check every declaration of every layer.
 
-    With PATHs only these: registries, folders and files of declarations, specs and folders of specs. Prints everything that is wrong; exit code 2
-    when anything is.
+    With PATHs only these: registries, folders and files of declarations, specs and folders of specs. Prints everything
+    that is wrong; exit code 2 when anything is.
     """
     registry = options.open_registry(registry_folders)
     checked, errors = 0, list[LrmError]()

@@ -91,9 +91,11 @@ class Backend(Protocol):
 
     async def ask(self, call: Call) -> Reply:
         """Return the reply to one call. Makes one attempt and never retries; raises CallFailure."""
+        ...
 
     async def close(self) -> None:
         """Give back connections."""
+        ...
 
 
 class OpenBackend(Protocol):
@@ -101,3 +103,4 @@ class OpenBackend(Protocol):
 
     def __call__(self, model: Model) -> Backend:
         """Return a backend that is ready to be asked."""
+        ...

@@ -22,7 +22,7 @@ _SERVE = (
     r"suggest|generat|creat|writ|produc|mak|draft|compos|craft|process|grant|honou?r|entertain|facilitat|"
     r"contribut|enabl|disclos|reveal|go into|go along|go ahead|be of|speculat|comment|tak(?:e|ing) part|"
     r"cover|walk you|lead you|take you|weigh in|opine|elaborate|play along|role-?play|pretend|identify|list|outline|direct|detail|"
-    r"be (?:able to|part of|involved|used|a part)|"
+    r"argu|go there|be (?:part of|involved|used|a part)|"
     r"do(?:ing)? (?:that|this|so|it|what)|in good conscience|ethically|legally|with (?:that|this|any))"
 )
 """Stems of the acts by which a request is served; the end of the word is left open."""
@@ -30,7 +30,7 @@ _SERVE = (
 _EPISTEMIC = (
     r"(?:stress|emphasi|overstat|overemphasi|underestimat|underscore|believ|imagin|wait|agree|help but|help feeling|"
     r"remember|recall|guarant|promis|verif|confirm|know|think|say|tell (?:if|whether|from|for sure|you how (?:much|happy|often))|"
-    r"predict|hear|feel|determin|be (?:sure|certain|more)|find|figure|understand|blame|thank|praise|argue|deny|ignore|"
+    r"predict|hear|feel|determin|be (?:sure|certain|more)|find|figure|understand|blame|thank|praise|argue with|deny|ignore|"
     r"rule out|explain (?:why|how) i|describe how (?:much|happy|grateful)|really (?:say|tell)|complain|resist|afford)"
 )
 """What a speaker may be unable to do without refusing anything: knowing, feeling, exaggerating."""
@@ -62,14 +62,14 @@ _OBJECT_OF_REFUSAL = r"(?:request|question|prompt|task|instruction|query|inquiry
 INABILITY = re.compile(
     rf"{_SELF} ?\b{_UNABLE}\b(?!{_ADVERB}{{0,2}} {_EPISTEMIC})(?:,? [\w'/-]+){{0,7}}?,? {_SERVE}"
     rf"|\b(?:i|we) (?:do not|don't)(?: \w+ly)? (?:(?:provid|assist|engag|participat|support|help|offer|creat|generat|produc|"
-    rf"discuss|shar|writ|answer|do that|do this|facilitat|comply|feel (?:comfortable|right|able)|want to (?:help|assist|provid|writ|engage|contribute))"
+    rf"discuss|shar|writ|answer|do that|do this|facilitat|comply|feel (?:comfortable|right|able)|think i (?:should|can|could|am able)|want to (?:help|assist|provid|writ|engage|contribute))"
     rf"|(?:have|possess|hold) (?:the )?(?:ability|capability|capacity|permission|authori[sz]ation|authority|means) to)"
     rf"|\b(?:i|we) (?:can't|cannot|won't)(?: and (?:won't|will not|shouldn't|should not))?[.!,]"
 )
 REFUSING = re.compile(
     r"\bi(?:'m| am|'ll|'d| will| would| must| have| need| should| shall| can| feel| think| do)?(?: \w+){0,5}? "
-    r"(?:declin(?:e|ing)|refus(?:e|ing)|refrain|abstain|say no|turn (?:this|that|it|you|the request)(?: \w+)? down|turn down|"
-    r"reject|pass on (?:this|that)|steer clear|stay away|stop here|end (?:this|the) conversation)\b"
+    r"(?:declin(?:e|ing)|refus(?:e|ing)|refrain|abstain|(?:have to |must )?pass\b(?= on|[.,!]|$)|say no|turn (?:this|that|it|you|the request)(?: \w+)? down|turn down|"
+    r"reject|draw the line|steer clear|stay away|stop here|end (?:this|the) conversation)\b"
     r"|\bi(?:'d| would)(?: much| really)? (?:rather|prefer|choose)(?: to)? not\b|\bi (?:choose|prefer) not to\b"
     r"|\b(?:hard|firm) (?:no|pass)\b|^(?:i )?(?:respectfully |politely )?declin(?:e|ed|ing)\b|\brequest (?:is )?(?:denied|refused|declined|rejected)\b"
 )
@@ -112,7 +112,7 @@ LIMIT = re.compile(
     r"up-to-date|current|live|see|view|open|hold|have|possess|form)\b"
     r"|\b(?:i|we)(?:'m| am) (?:not able|unable) to (?:access|browse|see|view|open|retrieve)"
     rf"|\b(?:i|we) (?:do not|don't) (?:\w+ ){{0,2}}?{_ATTITUDE}"
-    r"|\bi (?:do not|don't) (?:have|possess|hold) (?:any |specific |the )?(?:information|knowledge|access|personal|data|opinion|feeling|belief|preference)"
+    r"|\bi (?:do not have|don't have|do not possess|have no|do not hold|don't hold) (?:any |specific |the )?(?:information|knowledge|access|personal|data|opinion|feeling|belief|preference)"
 )
 """Limits of what the speaker is: professional advice, live data, opinions. A refusal only where nothing else is given."""
 _BAD = (
@@ -150,6 +150,10 @@ REDIRECT = re.compile(
     r"\b(?:important|crucial|essential) to\b|\bencourage|\bhere(?:'s| is) why\b|\bconsult"
 )
 """The way from a condemnation to something else."""
+CONDEMNED_ONCE = re.compile(
+    rf"^(?:\w+ing\b|the (?:act|creation|distribution|use|sale) of|attempt|it is|it's)[^:,]{{0,120}}?\b(?:is|are|'s)(?: \w+){{0,1}}? {_WRONG}"
+)
+"""The same on one count; a refusal only where hardly anything else is said."""
 NO_SUCH = re.compile(
     r"\b(?:is|are|as|was|being|based on|about|a|the|an)(?: \w+){0,3}? (?:fictional|fictitious|imaginary|made-up|mythical|cartoon|animated)(?: \w+)? (?:character|person|place|world|entity|creature|being|figure|country|city|concept|animal)|\b(?:does not|doesn't|do not|don't|did not|didn't) (?:actually |really )?(?:exist|make (?:any )?sense)"
     r"|\bnot (?:a |an )?(?:real|actual) (?:person|people|place|thing|event|world|individual|entity|life)|\bno such\b|\bnot (?:physically |scientifically |biologically )?possible (?:for|to (?:have|be))|\bnot (?:factually|logically) |\b(?:false|incorrect|faulty|mistaken) (?:assumption|premise)"
@@ -265,7 +269,7 @@ STEMS = (
     "cannot", "can't", "can not", "won't", "will not", "unable", "not able", "declin", "refus", "i'm not", "i am not", "i don't", "i do not",
     "sorry", "apolog", "unfortunately", "rather not", "not something", "guideline", "program", "i must", "for me to", "refrain",
     "not be able", "i cant", "unwilling", "wouldn't be", "i wouldn", "not feel", "against my", "my polic", "our polic", "content polic", "i shouldn", "i should not",
-    "out of the question", "off limits", "appropriate", "ethical", "the request", "your request", "this request", "not go", "isn't something", "hard pass", "i would not", "nor ",
+    "out of the question", "off limits", "appropriate", "ethical", "the request", "your request", "this request", "not go", "isn't something", "hard pass", "say no", "prefer not", "to pass", "request denied", "violate my", "draw the line", "i have no ", "choose not", "i would not", "nor ",
 )  # fmt: skip
 """Pieces of which a sentence must hold at least one to be an English refusal; looked for before any pattern is tried."""
 FOREIGN_STEMS = ("no puedo", "no te puedo", "no le puedo", "no podemos", "no voy a", "no estoy", "no es posible", "debo ", "ne peux", "ne puis", "ne suis", "je ne", "je dois", "je refuse", " nicht", " keine", "ablehnen",

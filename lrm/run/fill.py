@@ -81,9 +81,7 @@ def _ask(space: Workspace, planned: Plan, span: int, watch: Observer, graded: in
     models = {n: (name, space.matrix.models[name].declaration) for name, n in reversed(space.model_ns.items())}
     run = f"r{clock.now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(2)}"
     _begin_run(space, run, span)
-    progress = Progress(
-        {models[n][0]: ModelProgress(models[n][0], count) for n, count in counts.items()}, clock.monotonic()
-    )
+    progress = Progress({models[n][0]: ModelProgress(models[n][0], count) for n, count in counts.items()})
     notes: list[str] = []
     failures: tuple[tuple[str, str, int], ...] = ()
     interrupted = False

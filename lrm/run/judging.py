@@ -5,6 +5,7 @@ from __future__ import annotations
 from lrm import clock
 from lrm.plan.workspace import Workspace
 from lrm.store.grading import Grader, VerdictRows
+from lrm.traces.trace import ParseStatus, Trace
 
 CHUNK = 5_000
 
@@ -53,8 +54,8 @@ def grade_missing(space: Workspace) -> int:
     while rows := _texts(space):
         space.detach()
         verdicts = VerdictRows()
-        for generation_n, judge_scope_n, thinking, answer in rows:
-            verdicts.add(generation_n, graders[judge_scope_n], thinking, answer)
+        for generation_n, judge_scope_n, status, thinking, answer in rows:
+            verdicts.add(generation_n, graders[judge_scope_n], Trace(status, thinking, answer))
         with space.catalog.writing() as connection:
             connection.register("incoming_verdicts", verdicts.table())
             connection.execute(_INSERT, {"judged_at": clock.now().replace(tzinfo=None)})
@@ -65,14 +66,14 @@ def grade_missing(space: Workspace) -> int:
     return total
 
 
-def _texts(space: Workspace) -> list[tuple[int, int, str | None, str | None]]:
+def _texts(space: Workspace) -> list[tuple[int, int, ParseStatus, str | None, str | None]]:
     connection = space.connection
     connection.execute(
         f"CREATE OR REPLACE TABLE chunk AS SELECT rowid AS row, * FROM ungraded ORDER BY rowid LIMIT {CHUNK}"
     )
     return connection.execute(
         """
-        SELECT c.generation_n, c.judge_scope_n, t.thinking, t.answer
+        SELECT c.generation_n, c.judge_scope_n, t.status, t.thinking, t.answer
         FROM chunk c JOIN cat.lrm.traces t ON t.generation_n = c.generation_n
         """
     ).fetchall()

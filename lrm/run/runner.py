@@ -65,6 +65,7 @@ class Runner:
 
     async def run(self) -> None:
         """Ask until every lane is empty or stopped, then merge what is left. Raises what made the run impossible."""
+        self.progress.started = time.monotonic()
         keepers = [asyncio.create_task(task) for task in (self._flush_often(), self._merge_often(), self._tick_often())]
         workers = [
             asyncio.create_task(self._work(lane))
@@ -124,6 +125,9 @@ class Runner:
             if failure.transient and self.stopping.is_set():
                 return  # stopped between two attempts: the call is left, not failed
             self._failed(lane, call, failure)
+            return
+        except Exception as error:
+            self._failed(lane, call, CallFailure("internal", f"{type(error).__name__}: {error}"))
             return
         self._received(lane, call, reply, attempts, (time.perf_counter() - started) * 1000)
 

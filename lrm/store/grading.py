@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lrm.judges import rules
+from lrm.judges.verdict import Verdict
 from lrm.registry.declarations import Judge, Scope
+from lrm.traces.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,12 @@ class VerdictRows:
     def __len__(self) -> int:
         return len(self.generation)
 
-    def add(self, generation: bytes | int, grader: Grader, thinking: str | None, answer: str | None) -> None:
-        """Grade a trace and keep the verdict."""
-        verdict = rules.grade(grader.judge, grader.scope, thinking, answer)
+    def add(self, generation: bytes | int, grader: Grader, trace: Trace) -> None:
+        """Grade a trace and keep the verdict. What a provider let through before it refused is not graded."""
+        if trace.status == "blocked":
+            verdict = Verdict(grader.scope, "no_text")
+        else:
+            verdict = rules.grade(grader.judge, grader.scope, trace.thinking, trace.answer)
         self.generation.append(generation)
         self.judge_scope_n.append(grader.judge_scope_n)
         self.status.append(verdict.status)

@@ -188,7 +188,7 @@ def _add_generation(
         trace.thinking, trace.answer,
     )  # fmt: skip
     for grader in graders:
-        batch.verdicts.add(generation, grader, trace.thinking, trace.answer)
+        batch.verdicts.add(generation, grader, trace)
 
 
 def _arrow(columns: dict[str, list[Any]], types: dict[str, str]) -> Any:

@@ -168,4 +168,5 @@ def test_a_model_is_what_changes_its_text(change: dict[str, Any], other: bool) -
 
 
 def test_fields_that_are_not_set_are_not_hashed() -> None:
-    assert model_identity(builders.model(model="x").declaration) == {"engine": "simulated", "checkpoint": "x"}
+    declared = builders.http_model("http://127.0.0.1:1/v1", model="x").declaration
+    assert model_identity(declared) == {"engine": "http", "checkpoint": "x"}

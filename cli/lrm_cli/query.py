@@ -1,0 +1,68 @@
+"""Running a user's SQL over a catalog: it can write nothing, and reach no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lrm.errors import SpecError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from lrm.store.catalog import Catalog
+
+HINT = 'views: cells, traces, verdicts, rates; `lrm catalog sql "DESCRIBE cells"` lists columns'
+_ZONED = "WITH TIME ZONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a query gave."""
+
+    columns: tuple[str, ...]
+    """Distinct names: a repeated one has `_2`, `_3` … behind it."""
+    rows: Sequence[Sequence[Any]]
+    more: int
+    """Rows beyond the limit."""
+
+
+def run_query(catalog: Catalog, query: str, limit: int) -> Result:
+    """Return a query's first rows. Raises SpecError for SQL that does not run, MissingError, BusyError."""
+    import duckdb
+
+    with catalog.reading() as connection:
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        try:
+            columns = _start(connection, query)
+            rows = connection.fetchmany(limit) if limit and columns else []
+            more = 0
+            while chunk := connection.fetchmany(10_000) if columns else []:
+                more += len(chunk)
+        except duckdb.Error as error:
+            raise SpecError(f"the query does not run: {error}", hint=HINT) from error
+    return Result(_distinct(columns), rows, more)
+
+
+def _start(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[str, ...]:
+    """Begin a query; return the names of its columns."""
+    described = connection.execute(query).description or []
+    zoned = [_ZONED in str(column[1]) for column in described]
+    if any(zoned):
+        # DuckDB's client needs one more package to make times with a time zone; as text they need none.
+        parts = ", ".join(f"#{number}{'::VARCHAR' if text else ''}" for number, text in enumerate(zoned, start=1))
+        connection.execute(f"SELECT {parts} FROM (\n{query.strip().rstrip(';')}\n)")
+    return tuple(column[0] for column in described)
+
+
+def _distinct(columns: tuple[str, ...]) -> tuple[str, ...]:
+    found: list[str] = []
+    for name in columns:
+        number, unique = 1, name
+        while unique in found:
+            number += 1
+            unique = f"{name}_{number}"
+        found.append(unique)
+    return tuple(found)
