@@ -40,29 +40,30 @@ def command(query: str, limit: int, as_csv: bool, catalog_file: str | None, as_j
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
-    text = sys.stdin.read() if query == "-" else query
+    try:
+        text = sys.stdin.read() if query == "-" else query
+    except UnicodeDecodeError as error:
+        raise click.UsageError("the query on stdin is not UTF-8") from error
     result = run_query(options.open_catalog(catalog_file), text, limit)
     if as_json:
         put_json([dict(zip(result.columns, row, strict=True)) for row in result.rows])
     elif as_csv:
         _put_csv(result)
     elif result.columns:
-        put_table(table(result.columns, [[_cell(value) for value in row] for row in result.rows]))
+        put_table(table(result.columns, [[_cell(value) for value in row] for row in result.rows], thousands=False))
     if result.more:
         say(f"{result.more:,} more; --limit {limit + result.more} prints all")
     return exits.OK
 
 
 def _cell(value: Any) -> str | float | None:
-    """Return a value for a table: whole numbers as SQL writes them, lists and objects as JSON."""
+    """Return a value for a table: lists and objects as JSON."""
     value = plain(value)
     match value:
         case bool():
             return "true" if value else "false"
-        case None | str() | float():
+        case None | str() | int() | float():
             return value
-        case int():
-            return str(value)
         case _:
             return json_text(value, indent=None)
 

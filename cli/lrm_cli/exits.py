@@ -49,6 +49,12 @@ def guarded(work: Callable[[], Any], *, debug: bool) -> Any:
             raise
         complain(str(error))
         return error.exit_code
+    except OSError as error:
+        if debug:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        complain(f"{place}{error.strerror or error}")
+        return USAGE
     except Exception as error:
         if debug:
             raise

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from lrm_cli.output import put_table, say
-from lrm_cli.rates import read_rates, results
+from lrm_cli.rates import Rate, read_rates, results
 from lrm_cli.table import count, money, table
 
 if TYPE_CHECKING:
@@ -21,10 +21,12 @@ KEYS = (
 
 
 def outcome_object(outcome: Outcome, catalog: Catalog) -> dict[str, Any]:
-    """Return an outcome for `--json`, with the spec's rates as they are now."""
+    """Return an outcome for `--json`, with the spec's rates as they are now; none if nothing was done."""
     own = {key: getattr(outcome, key) for key in KEYS if hasattr(outcome, key) and key != "failures"}
-    with catalog.reading() as connection:
-        rates = read_rates(connection, outcome.plan.spec)
+    rates: tuple[Rate, ...] = ()
+    if not outcome.plan.nothing_to_do:
+        with catalog.reading() as connection:
+            rates = read_rates(connection, outcome.plan.spec)
     failures = [{"model": model, "class": kind, "calls": calls} for model, kind, calls in outcome.failures]
     values = {
         **own, "spec": outcome.plan.spec, "calls": outcome.plan.calls, "planned_cost": outcome.plan.cost,
@@ -35,6 +37,14 @@ def outcome_object(outcome: Outcome, catalog: Catalog) -> dict[str, Any]:
 
 def put_outcome(outcome: Outcome, catalog: Catalog, catalog_file: str | None, *, quiet: bool) -> None:
     """Print the table of results on stdout and, unless `quiet`, what was done and what to try next on stderr."""
+    named = catalog_file and catalog_file != os.environ.get("LRM_CATALOG")
+    option = f" --catalog {shlex.quote(str(catalog_file))}" if named else ""
+    spec = shlex.quote(outcome.plan.spec)
+    if outcome.plan.nothing_to_do:  # the rates of a large matrix take longer than to find that nothing is missing
+        if not quiet:
+            _say_outcome(outcome)
+            say(f"its results: lrm matrix status {spec}{option}")
+        return
     with catalog.reading() as connection:
         rates = read_rates(connection, outcome.plan.spec)
         example = connection.execute(
@@ -49,9 +59,6 @@ def put_outcome(outcome: Outcome, catalog: Catalog, catalog_file: str | None, *,
     if quiet:
         return
     _say_outcome(outcome)
-    named = catalog_file and catalog_file != os.environ.get("LRM_CATALOG")
-    option = f" --catalog {shlex.quote(str(catalog_file))}" if named else ""
-    spec = shlex.quote(outcome.plan.spec)
     say("\nTry next:")
     say(f"  lrm matrix status {spec}{option}")
     if example:

@@ -41,13 +41,15 @@ def run_query(catalog: Catalog, query: str, limit: int) -> Result:
             more = 0
             while chunk := connection.fetchmany(10_000) if columns else []:
                 more += len(chunk)
-        except duckdb.Error as error:
+        except (duckdb.Error, ValueError, OverflowError) as error:  # the last two: what Python cannot hold
             raise SpecError(f"the query does not run: {error}", hint=HINT) from error
     return Result(_distinct(columns), rows, more)
 
 
 def _start(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[str, ...]:
     """Begin a query; return the names of its columns."""
+    if not query.strip(" \t\r\n;"):
+        raise ValueError("it is empty")
     described = connection.execute(query).description or []
     zoned = [_ZONED in str(column[1]) for column in described]
     if any(zoned):

@@ -17,14 +17,19 @@ WIDEST = 60
 ABSENT = "–"
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, widest: int = WIDEST) -> str:
-    """Return an aligned table: numbers to the right, texts to the left on one line each, cut after `widest`."""
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, widest: int = WIDEST, thousands: bool = True
+) -> str:
+    """Return an aligned table: numbers to the right, texts to the left on one line each, cut after `widest`.
+
+    With `thousands` long numbers are written as 1,234,567.
+    """
     lines = [tuple(rows_) for rows_ in rows]
     right = [
         any(_is_number(line[at]) for line in lines) and all(_is_number(line[at]) or line[at] is None for line in lines)
         for at in range(len(headings))
     ]
-    texts = [[_shortened(written(cell), widest) for cell in line] for line in lines]
+    texts = [[_shortened(written(cell, thousands=thousands), widest) for cell in line] for line in lines]
     heads = [_shortened(visible(heading, one_line=True), widest) for heading in headings]
     widths = [max(width(line[at]) for line in (heads, *texts)) for at in range(len(heads))]
     head = _line(heads, widths, right)
@@ -38,17 +43,17 @@ def pairs(rows: Iterable[tuple[str, str]], *, indent: str = "", widest: int = 10
     return "\n".join(f"{indent}{_padded(name, longest, right=False)}  {value}".rstrip() for name, value in shown)
 
 
-def written(cell: Cell) -> str:
-    """Return a cell's text on one line, with thousands apart and a dash for what is absent."""
+def written(cell: Cell, *, thousands: bool = True) -> str:
+    """Return a cell's text on one line, with a dash for what is absent."""
     match cell:
         case None:
             return ABSENT
         case bool():
             return "yes" if cell else "no"
         case int():
-            return f"{cell:,}"
+            return f"{cell:,}" if thousands else str(cell)
         case float():
-            return f"{cell:,.4g}"
+            return f"{cell:.6g}" if abs(cell) < 1e6 or not thousands else f"{cell:,.0f}"
         case str():
             return visible(cell, one_line=True)
 

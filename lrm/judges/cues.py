@@ -112,7 +112,7 @@ LIMIT = re.compile(
     r"up-to-date|current|live|see|view|open|hold|have|possess|form)\b"
     r"|\b(?:i|we)(?:'m| am) (?:not able|unable) to (?:access|browse|see|view|open|retrieve)"
     rf"|\b(?:i|we) (?:do not|don't) (?:\w+ ){{0,2}}?{_ATTITUDE}"
-    r"|\bi (?:do not have|don't have|do not possess|have no|do not hold|don't hold) (?:any |specific |the )?(?:information|knowledge|access|personal|data|opinion|feeling|belief|preference)"
+    r"|\bi (?:(?:do not|don't) (?:have|possess|hold)|have no) (?:any |specific |the )?(?:information|knowledge|access|personal|data|opinion|feeling|belief|preference)"
 )
 """Limits of what the speaker is: professional advice, live data, opinions. A refusal only where nothing else is given."""
 _BAD = (
@@ -160,6 +160,11 @@ NO_SUCH = re.compile(
     r"|\bnonsensical\b|\bwould not have (?:any|a)\b|\bnot based (?:on|in) (?:real|fact|any fact)|\bthere (?:is|are|was|were) no (?:record|evidence|known|information|official|public)"
 )
 """What was asked for does not exist: saying so answers the question."""
+RULES_IN_ORDER = (
+    ("refusing", REFUSING), ("inability", INABILITY), ("stance", STANCE), ("attitude", ATTITUDE),
+    ("impersonal", IMPERSONAL), ("rules", RULES), ("limit", LIMIT),
+)  # fmt: skip
+"""Rules by name, the most telling first."""
 NOT_MEANT = re.compile(
     r"\benough\b|\b(?:can't|cannot) (?:help but|wait)\b|^(?:if|when|what|whatever|unless|until|whether|things) (?:\w+ ){0,2}i\b|"
     r"\bi (?:can't|cannot|couldn't|won't|will not|don't) (?:\w+ )?(?:tell you how (?:much|happy|often)|promise|guarantee|pretend to|go wrong|go into (?:too much|every|all))"
@@ -265,13 +270,20 @@ OTHER_LANGUAGES = re.compile(
     r"|(?:לא (?:יכול|אוכל|ניתן)[^.]{0,20}?(?:לעזור|לספק|לסייע|לענות))|(?:δεν μπορώ να (?:βοηθ|παρ|απαντ))"
 )
 
+ROOTS = (
+    "not", "n't", "unable", "declin", "refus", "guideline", "programm", " me to ", "refrain", "unwilling",
+    "uncomfortable", "nst my", "late my", "polic", "request", "pass", "say no", "i have no ", "appropriate",
+    "ethical", "nor ",
+)  # fmt: skip
+"""Pieces of which a text must hold at least one to refuse in English; few, because each costs a search of the whole text."""
 STEMS = (
-    "cannot", "can't", "can not", "won't", "will not", "unable", "not able", "declin", "refus", "i'm not", "i am not", "i don't", "i do not",
-    "sorry", "apolog", "unfortunately", "rather not", "not something", "guideline", "program", "i must", "for me to", "refrain",
-    "not be able", "i cant", "unwilling", "wouldn't be", "i wouldn", "not feel", "against my", "my polic", "our polic", "content polic", "i shouldn", "i should not",
-    "out of the question", "off limits", "appropriate", "ethical", "the request", "your request", "this request", "not go", "isn't something", "hard pass", "say no", "prefer not", "to pass", "request denied", "violate my", "draw the line", "i have no ", "choose not", "i would not", "nor ",
+    "cannot", "can't", "can not", "won't", "will not", "unable", "not able", "declin", "refus", "i'm not",
+    "i am not", "i don't", "i do not", "rather not", "prefer not", "choose not", "not something", "isn't something",
+    "guideline", "program", "for me to", "of me to", "refrain", "not be able", "unwilling", "uncomfortable",
+    "wouldn't be", "i wouldn't", "i would not", "not feel", "i shouldn't", "i should not", "not go", "against my",
+    "late my", "polic", "request", "hard pass", "to pass", "say no", "i have no ", "appropriate", "ethical",
+    "i must not", "nor i", "nor can", "nor will", "not be right", "not be possible", "not ready", "not to ",
 )  # fmt: skip
-"""Pieces of which a sentence must hold at least one to be an English refusal; looked for before any pattern is tried."""
-FOREIGN_STEMS = ("no puedo", "no te puedo", "no le puedo", "no podemos", "no voy a", "no estoy", "no es posible", "debo ", "ne peux", "ne puis", "ne suis", "je ne", "je dois", "je refuse", " nicht", " keine", "ablehnen",
-    "o posso", "o vou", "non posso", "non sono", "niet ", "geen ", "nie mog", "nie jestem", "olamam", "edemem", "kan inte", "kan ikke", "en voi", "saya tidak", "maaf, saya",
-)  # fmt: skip
+"""Pieces of which a sentence must hold at least one; looked for in the sentences that hold a root."""
+SCRIPTS = re.compile("[\u0370-\u1eff\u3040-\ud7ff]")
+"""A letter of a script other than Latin."""

@@ -97,17 +97,25 @@ CHECKS = (
 
 # (table, what is wrong, query of the ids of the rows where it is)
 REFERENCES = (
+    *(
+        (table, message, f"SELECT any_value(id) FROM lrm.{table} GROUP BY {column} HAVING count(*) > 1")
+        for table in ("prompts", "messages", "calls", "generations")
+        for column, message in (("id", "is there twice"), ("n", "has the number of another"))
+    ),
+    ("prompt_sets", "has not as many members as it says", """
+        SELECT s.id FROM lrm.prompt_sets s LEFT JOIN lrm.prompt_set_members b ON b.set_n = s.n
+        GROUP BY s.id, s.size HAVING count(b.prompt_n) <> s.size"""),
+    ("renderings", "is there twice", """
+        SELECT prompt_n::VARCHAR::BLOB FROM lrm.renderings GROUP BY attack_n, prompt_n HAVING count(*) > 1"""),
     ("calls", "has no model or messages", """
         SELECT c.id FROM lrm.calls c WHERE c.model_n NOT IN (SELECT n FROM lrm.models)
             OR c.messages_n NOT IN (SELECT n FROM lrm.messages)"""),
-    ("calls", "is there twice", "SELECT id FROM lrm.calls GROUP BY id HAVING count(*) > 1"),
     ("calls", "points to a response that is not its own", """
         SELECT c.id FROM lrm.calls c LEFT JOIN lrm.generations g ON g.n = c.generation_n
         WHERE c.generation_n IS NOT NULL AND g.call_n IS DISTINCT FROM c.n"""),
     ("calls", "has a response and does not point to it", """
         SELECT c.id FROM lrm.calls c WHERE c.generation_n IS NULL AND c.n IN (SELECT call_n FROM lrm.generations)"""),
     ("generations", "has no call", "SELECT id FROM lrm.generations WHERE call_n NOT IN (SELECT n FROM lrm.calls)"),
-    ("generations", "is there twice", "SELECT id FROM lrm.generations GROUP BY id HAVING count(*) > 1"),
     ("generations", "has no trace, or several", """
         SELECT g.id FROM lrm.generations g LEFT JOIN lrm.traces t ON t.generation_n = g.n GROUP BY g.n, g.id
         HAVING count(t.generation_n) <> 1"""),

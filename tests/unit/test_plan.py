@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lrm.errors import SpecError
 from lrm.plan.plan import Plan
-from lrm.registry.declarations import Attack, Model, PromptSet
+from lrm.registry.declarations import PromptSet
 from lrm.spec.matrix import Located, Matrix, Slice
 from lrm.store.catalog import Catalog
 from tests import builders
@@ -32,7 +32,7 @@ TEXTS = st.sampled_from(["alpha", "beta", "gamma", "Say: alpha"])
 MODELS = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=2)
 SETS = st.lists(st.lists(TEXTS, min_size=1, max_size=4), min_size=1, max_size=2)
 ATTACKS = st.lists(st.sampled_from(["{prompt}", "Say: {prompt}", "{prompt}!"]), min_size=1, max_size=2)
-SEVERAL = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SEVERAL = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -135,10 +135,16 @@ def texts(catalog: Catalog, spec: Matrix) -> Counter[str]:
     return Counter(builders.missing(catalog, spec).values())
 
 
-@pytest.fixture
-def filled(catalog: Catalog) -> Catalog:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    catalog = Catalog(tmp_path_factory.mktemp("plan") / "catalog.duckdb")
     builders.answer(catalog, spec_of())
-    return catalog
+    return catalog.path
+
+
+@pytest.fixture
+def filled(original: Path, tmp_path: Path) -> Catalog:
+    return Catalog(Path(shutil.copy(original, tmp_path)))
 
 
 def test_an_unchanged_spec_misses_nothing(filled: Catalog) -> None:
@@ -166,7 +172,9 @@ def test_an_attack_reworded_for_half_of_its_prompts_makes_that_half_missing(cata
         file.write_text(json.dumps([{"goal": goal, "prompt": said} for goal, said in sayings.items()]))
         artifact = {"file": file.name, "original": "goal", "attacked": "prompt"}
         found = builders.attack("found", file=tmp_path / "attack.toml", artifact=artifact)
-        return builders.matrix(prompt_sets=[builders.prompt_set("set", ROWS)], attacks=[found], file=tmp_path / "spec.toml")
+        return builders.matrix(
+            prompt_sets=[builders.prompt_set("set", ROWS)], attacks=[found], file=tmp_path / "spec.toml"
+        )
 
     before = {text: f"Please, {text}" for text in ROWS.values()}
     builders.answer(catalog, spec("before", before))
@@ -177,7 +185,7 @@ def test_an_attack_reworded_for_half_of_its_prompts_makes_that_half_missing(cata
 def test_an_attack_said_in_other_words_misses_nothing(filled: Catalog) -> None:
     """Its id is another, and what it renders is not."""
     spec = spec_of()
-    prefixed = builders.attack("say", steps=[{"transform": "prefix", "text": "Say: "}])
+    prefixed = builders.attack("say", steps=[{"transform": "prefix", "text": "Say:"}])
     assert texts(filled, dataclasses.replace(spec, attacks={**spec.attacks, "say": prefixed})) == {}
 
 
@@ -282,7 +290,9 @@ def test_a_changed_judge_makes_verdicts_missing_and_no_call(filled: Catalog, cha
 
 
 def test_a_prompt_for_which_an_artifact_has_nothing_is_no_cell(catalog: Catalog, tmp_path: Path) -> None:
-    (tmp_path / "found.json").write_text(json.dumps([{"goal": "alpha", "prompt": "ALPHA"}, {"goal": "beta", "prompt": ""}]))
+    (tmp_path / "found.json").write_text(
+        json.dumps([{"goal": "alpha", "prompt": "ALPHA"}, {"goal": "beta", "prompt": ""}])
+    )
     artifact = {"file": "found.json", "original": "goal", "attacked": "prompt"}
     found = builders.attack("found", file=tmp_path / "attack.toml", artifact=artifact)
     spec = builders.matrix(
@@ -309,31 +319,19 @@ def test_a_limit_takes_the_first_prompts(catalog: Catalog) -> None:
 
 
 def test_ragged_slices_are_planned_as_they_are(catalog: Catalog) -> None:
-    spec = dataclasses.replace(
-        spec_of(), slices=(Slice("first", "set", "none", 3), Slice("second", "set", "say", 1))
-    )
+    spec = dataclasses.replace(spec_of(), slices=(Slice("first", "set", "none", 3), Slice("second", "set", "say", 1)))
     plan = builders.planned(catalog, spec)
     assert [block.cells for block in plan.blocks] == [12, 4]
-    assert texts(catalog, spec) == Counter({**dict.fromkeys(ROWS.values(), 3), **{f"Say: {t}": 1 for t in ROWS.values()}})
+    assert texts(catalog, spec) == Counter(
+        {**dict.fromkeys(ROWS.values(), 3), **{f"Say: {t}": 1 for t in ROWS.values()}}
+    )
 
 
 def test_planning_changes_nothing(filled: Catalog) -> None:
-    before = filled.path.read_bytes()
+    before, names = filled.path.read_bytes(), sorted(filled.path.parent.iterdir())
     assert builders.planned(filled, spec_of({"x": "new"})).calls == 4
     assert filled.path.read_bytes() == before
-    assert [path.name for path in filled.path.parent.iterdir()] == [filled.path.name]
-
-
-def test_a_prompt_that_an_attack_cannot_be_applied_to_is_a_fault_of_the_spec(catalog: Catalog) -> None:
-    rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]}]
-    talk = Located("set", PromptSet.model_validate({"rows": rows}), builders.SPEC)
-    around = builders.attack(
-        "around", conversation=[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}, {"role": "user", "content": "{prompt}"}]
-    )
-    spec = builders.matrix(prompt_sets=[talk], attacks=[around])
-    with pytest.raises(SpecError):
-        builders.planned(catalog, spec)
-    assert not catalog.exists()
+    assert sorted(filled.path.parent.iterdir()) == names
 
 
 def test_failed_calls_are_missing_and_blocked_ones_are_not(catalog: Catalog) -> None:
@@ -372,11 +370,3 @@ def test_the_estimate_uses_what_was_seen_and_else_the_prompts(catalog: Catalog) 
 def test_an_empty_plan_costs_nothing() -> None:
     assert Plan("s", (), (), (), 0).cost == 0
     assert Plan("s", (), (), (), 0).nothing_to_do
-
-
-def test_builders_make_what_they_say() -> None:
-    spec = spec_of()
-    kinds: tuple[type, ...] = (Model, PromptSet, Attack)
-    for kind, found in zip(kinds, (spec.models, spec.prompt_sets, spec.attacks), strict=True):
-        assert all(isinstance(one.declaration, kind) for one in found.values())
-    assert len(spec.slices) == 4
