@@ -10,6 +10,8 @@ LOCKED := --require-hashes --only-binary :all:
 COMPILE := --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-emit-index-url \
 	--no-header --quiet
 PYTEST_FLAGS ?=
+# Parts of these are made by the code in them.
+PAGES := docs/*.md README.md lrm/store/DESIGN.md
 
 # Without cached byte-code each start of `lrm` and each test process would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,7 +21,7 @@ unexport UV_INDEX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install install-dev test lint types imports docs-check pytest format bench wheel \
+.PHONY: help demo install install-dev test lint types imports docs docs-check pytest format bench wheel \
 	lock upgrade lock-check clean distclean
 
 help: ## list the targets
@@ -45,8 +47,14 @@ types: $(VENV)/.stamp-dev ## check types with mypy (strict) and pyright (basic)
 imports: $(VENV)/.stamp-dev ## check the contracts on who may import whom
 	$(VENV)/bin/lint-imports
 
+docs: $(VENV)/.stamp-dev ## rewrite the generated parts of the documentation
+	$(PY) -m cogapp -r $(PAGES)
+	$(PY) docs/images/quickstart.py
+	$(PY) -m lrm_cli.reference --write
+
 docs-check: $(VENV)/.stamp-dev ## check that the generated parts of the documentation are current
-	@if [ -e cli/lrm_cli/docs.py ]; then echo "$(PY) -m lrm_cli.docs --check"; $(PY) -m lrm_cli.docs --check; fi
+	$(PY) -m cogapp --check $(PAGES)
+	$(PY) -m lrm_cli.reference --check
 
 pytest: $(VENV)/.stamp-dev ## run all tests (PYTEST_FLAGS="-k words" for some)
 	$(PY) -m pytest $(PYTEST_FLAGS)

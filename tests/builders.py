@@ -13,8 +13,8 @@ from lrm.plan import planner, workspace
 from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Attack, Model, PromptSet, RulesJudge, Scope
+from lrm.run.asking import _card
 from lrm.run.feed import Feed, copy_todo
-from lrm.run.fill import _card
 from lrm.run.judging import graders_of
 from lrm.spec.lock import Lock
 from lrm.spec.matrix import ChosenJudge, Located, Matrix, Slice
@@ -35,7 +35,7 @@ def model(name: str = "m", *, file: Path = SPEC, **fields: Any) -> Located[Model
 
 def http_model(url: str, name: str = "m", *, behaviour: str = "ok", **fields: Any) -> Located[Model]:
     """Return a model behind the test server that does what `behaviour` names."""
-    return model(name, backend="http", endpoint=url, **{"model": behaviour, **fields})
+    return model(name, **{"backend": "http", "endpoint": url, "model": behaviour, **fields})
 
 
 def prompt_set(

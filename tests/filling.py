@@ -1,6 +1,6 @@
 """Fills a catalog in a process of its own, which a test can watch, interrupt and kill.
 
-    python tests/filling.py '{"url": …, "catalog": …, "prompts": [[…], …], "max_in_flight": 8}'
+    python -m tests.filling     reads a line like {"url": …, "catalog": …, "prompts": […], "max_in_flight": 8, "merge_s": 0.05}
 
 Says `planned N` when the plan is made, `say LINE` for what the user is told, and `outcome JSON` or `error JSON` at the end.
 """
@@ -55,8 +55,8 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    """Fill what the first argument describes."""
-    given = json.loads(sys.argv[1])
+    """Fill what the first line of standard input describes."""
+    given = json.loads(sys.stdin.readline())
     runner.MERGE_S = given["merge_s"]
     spec = spec_of(given["url"], given["prompts"], max_in_flight=given["max_in_flight"])
     try:
@@ -103,9 +103,12 @@ def filling(
     given = {
         "url": url, "catalog": str(catalog.path), "prompts": list(prompts), "max_in_flight": max_in_flight, "merge_s": merge_s,
     }  # fmt: skip
-    command = [sys.executable, "-m", "tests.filling", json.dumps(given)]
+    command = [sys.executable, "-m", "tests.filling"]
     root = Path(__file__).resolve().parents[1]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(given) + "\n")
+        process.stdin.flush()
         try:
             yield Filling(process)
         finally:

@@ -73,6 +73,9 @@ def complain(message: str) -> None:
 
 def refuse(error: click.ClickException) -> int:
     """Print a usage error on stderr and return its exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return USAGE
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(error.ctx.get_usage(), err=True)
         click.echo(f"Try `{error.ctx.command_path} --help`.", err=True)

@@ -9,13 +9,14 @@ import click
 from lrm_cli import exits, options
 from lrm_cli.command import Command
 from lrm_cli.output import cut, plain, put, put_json, put_table, say
+from lrm_cli.rates import results
 from lrm_cli.table import count, table
 
 if TYPE_CHECKING:
     from lrm_cli.summary import Summary
 
 KEYS = ("spec", "file", "filled_at", "cells", "done", "blocked", "failed", "missing", "tallies", "parsed", "failures",
-        "verdicts")  # fmt: skip
+        "verdicts", "rates")  # fmt: skip
 
 
 @click.command(
@@ -31,7 +32,8 @@ KEYS = ("spec", "file", "filled_at", "cells", "done", "blocked", "failed", "miss
 def command(spec: str | None, catalog_file: str | None, as_json: bool) -> int:
     """Say how far the specs in the catalog have come.
 
-    SPEC is a spec's name or file; all of them without it. Reads the catalog alone: a spec counts as it was last filled, and
+    SPEC is a spec's name or file; all of them without it. Cells by model, prompt set and attack; what the splitter made of the
+    responses; verdicts; rates with their denominators; failures. Reads the catalog alone: a spec counts as it was last filled, and
     `lrm matrix plan` compares it with its file as it is now.
     """
     from lrm_cli.summary import summaries
@@ -78,6 +80,10 @@ def _put_summary(one: Summary) -> None:
         put()
         verdicts = [(each.judge, each.scope, each.status, each.cells) for each in one.verdicts]
         put_table(table(("judge", "scope", "verdict", "cells"), cut(verdicts)))
+    if one.rates:
+        put()
+        headings, rates = results(one.rates)
+        put_table(table(headings, cut(rates)))
     if one.failures:
         put()
         failures = [(each.model, each.failure, each.cells, each.message) for each in one.failures]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from lrm.errors import LrmError
 from lrm_cli.output import say
 
 if TYPE_CHECKING:
@@ -45,11 +46,16 @@ registry_option = click.option(
 )
 
 
+def kind_of(word: str) -> Kind | None:
+    """Return the kind that a word names, as `models` or as `model`; None for any other word."""
+    by_name: dict[str, Kind] = {name: kind for kind in KINDS for name in (kind, kind[:-1])}
+    return by_name.get(word)
+
+
 def complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     """Return the names of declarations that begin so; of the kind that stands before, if any."""
     first = ctx.params.get("kind_or_name")
-    registry = open_registry(ctx.params.get("registry_folders") or ())
-    names = {name for kind in KINDS if first in (None, kind) for name in registry.names(kind)}
+    names = {name for kind in KINDS if first in (None, kind) for name in _known_names(ctx, kind)}
     names |= set() if first else set(KINDS)
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
@@ -61,9 +67,16 @@ def complete_only(ctx: click.Context, param: click.Parameter, incomplete: str) -
         return [CompletionItem(f"{one}=") for one in AXES if one.startswith(axis)]
     if axis not in AXES:
         return []
-    registry = open_registry(ctx.params.get("registry_folders") or ())
-    names = registry.names(AXES[axis])
+    names = _known_names(ctx, AXES[axis])
     return [CompletionItem(f"{axis}={name}") for name in sorted(names) if name.startswith(start)]
+
+
+def _known_names(ctx: click.Context, kind: Kind) -> tuple[str, ...]:
+    """Return the names of a kind; none where a registry cannot be read, since a completion has nowhere to say so."""
+    try:
+        return open_registry(ctx.params.get("registry_folders") or ()).names(kind)
+    except LrmError:
+        return ()
 
 
 def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001

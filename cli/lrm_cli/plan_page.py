@@ -18,12 +18,10 @@ KEYS = (
 
 def plan_object(plan: Plan) -> dict[str, Any]:
     """Return a plan for `--json`: its totals, then its parts."""
-    return {
-        **{key: getattr(plan, key) for key in KEYS if key != "blocks"},
-        "blocks": [
-            {name: getattr(block, name) for name in (*block.__dataclass_fields__, "missing")} for block in plan.blocks
-        ],
-    }
+    blocks = [
+        {name: getattr(block, name) for name in (*block.__dataclass_fields__, "missing")} for block in plan.blocks
+    ]
+    return {key: blocks if key == "blocks" else getattr(plan, key) for key in KEYS}
 
 
 def put_plan(plan: Plan) -> None:

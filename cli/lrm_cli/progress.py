@@ -48,7 +48,7 @@ def figures(one: ModelProgress, speed: float | None) -> str:
         parts.insert(0, f"{one.failed:,} failed")
     if one.stopped is not None:
         parts.append("stopped")
-    elif speed:
+    elif speed and one.left:
         parts += [f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", f"{_clock(one.left / speed)} to go"]
     parts += [f"{one.input_tokens + one.output_tokens:,} tokens", money(one.cost)]
     return ", ".join(parts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrm.errors import SpecError
+from lrm.text import has_surrogates
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,6 +51,8 @@ def _start(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[str, ...]
     """Begin a query; return the names of its columns."""
     if not query.strip(" \t\r\n;"):
         raise ValueError("it is empty")
+    if has_surrogates(query):
+        raise ValueError("it holds bytes that are not UTF-8")
     described = connection.execute(query).description or []
     zoned = [_ZONED in str(column[1]) for column in described]
     if any(zoned):

@@ -10,6 +10,7 @@ import click
 from lrm.errors import LrmError, SpecError
 from lrm_cli import exits, options
 from lrm_cli.command import Command
+from lrm_cli.options import kind_of
 from lrm_cli.output import put, put_json, say
 from lrm_cli.table import count
 
@@ -56,7 +57,7 @@ def _check(path: Path, registry: Registry) -> list[object]:
         return list(Layers([path]).check())
     results: list[object] = []
     for file in sorted(path.glob("*.toml")) if path.is_dir() else [path]:
-        kind = next((kind for kind in options.KINDS if kind == file.absolute().parent.name), None)
+        kind = kind_of(file.absolute().parent.name)
         try:
             results.append(resolve(file, registry) if kind is None else load_declaration(kind, file))
         except LrmError as error:

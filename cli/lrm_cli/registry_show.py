@@ -58,12 +58,12 @@ def command(kind_or_name: str, name: str | None, registry_folders: tuple[Path, .
 def _find(registry: Registry, kind_or_name: str, name: str | None) -> tuple[Kind, str]:
     """Return kind and name. Raises MissingError when nothing, or more than one kind, has the name."""
     if name is not None:
-        kinds = [kind for kind in options.KINDS if kind_or_name in (kind, kind[:-1])]
-        if not kinds:
+        kind = options.kind_of(kind_or_name)
+        if kind is None:
             raise MissingError(
                 f"there is no kind of declaration `{kind_or_name}`", hint=known_names_hint(kind_or_name, options.KINDS)
             )
-        return kinds[0], name
+        return kind, name
     found: list[Kind] = [kind for kind in options.KINDS if kind_or_name in registry.names(kind)]
     if not found:
         names = {one for kind in options.KINDS for one in registry.names(kind)}

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from lrm.errors import MissingError, known_names_hint
+from lrm_cli.rates import Rate, read_rates
 
 if TYPE_CHECKING:
     import duckdb
@@ -72,6 +73,7 @@ class Summary:
     parsed: tuple[Parsed, ...]
     failures: tuple[Failed, ...]
     verdicts: tuple[Judged, ...]
+    rates: tuple[Rate, ...]
 
     @property
     def total(self) -> Tally:
@@ -132,4 +134,5 @@ def _summary(connection: duckdb.DuckDBPyConnection, name: str, file: str | None,
         tuple(Parsed(*row) for row in connection.execute(_PARSED, [name]).fetchall()),
         tuple(Failed(*row) for row in connection.execute(_FAILED, [name]).fetchall()),
         tuple(Judged(*row) for row in connection.execute(_JUDGED, [name]).fetchall()),
+        read_rates(connection, name),
     )

@@ -20,7 +20,7 @@ def judge_id(judge: RulesJudge) -> bytes:
         "kind": judge.kind,
         "detector": judge.detector,
         "version": refusal.VERSION,
-        "harm": dict(judge.harm),
+        "harm": {**_DEFAULT, **judge.harm},
         "unsafe_from": judge.unsafe_from,
     }
     return hashing.digest("j1", fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -53,11 +54,16 @@ def first_fault(error: ValidationError, source: Source, cls: Any, *, at: Keys, n
         by_path.setdefault(fault.path, []).append(fault.detail)
     places = {path: source.place(path) for path in by_path}
     path = min(by_path, key=lambda path: (by_path[path][0]["type"] in _ABOUT_A_WHOLE, *_order(places[path], places)))
-    schema = TypeAdapter(cls).json_schema()
+    schema = _schema(cls) if isinstance(cls, type) else TypeAdapter(cls).json_schema()
     message, hint = _said(by_path[path], _value(source.data, path), schema, path[len(at) :], name)
     if len(by_path) > 1:
         message += f" (and {len(by_path) - 1} more)"
     return places[path].error(message, hint=hint)
+
+
+@cache
+def _schema(cls: type) -> dict[str, Any]:
+    return TypeAdapter(cls).json_schema()
 
 
 def _order(place: Place, places: dict[Keys, Place]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from lrm import __version__, clock, hashing
@@ -116,6 +117,8 @@ async def _run(
     for segment in segments(space.catalog.journal_folder):
         if segment.name.startswith(run):
             merge(segment)
+    with suppress(OSError):
+        space.catalog.journal_folder.rmdir()  # unless something is left in it
     failures = tuple(
         (lane.name, kind, count)
         for lane in lanes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,9 @@ from lrm.store.merge import Spent
 FLUSH_S = 0.1
 """Seconds between two flushes of the journal to the disk."""
 MERGE_S = 2.0
-"""Seconds between two merges into the catalog, unless MERGE_BYTES are reached before."""
-MERGE_BYTES = 64 * 2**20
+"""Seconds between two merges into the catalog, unless a segment is full before."""
+SEGMENT_BYTES = 16 * 2**20
+"""Bytes at which a segment is closed; a merge's memory is a few times as much."""
 MERGE_SHARE = 4
 """A merge is not begun before this many times as long as the last one took; small ones cost the catalog more."""
 TICK_S = 0.25
@@ -57,7 +59,8 @@ class Runner:
     observer: Observer
     progress: Progress
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _merging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _at_journal: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _closed: deque[Path] = field(default_factory=deque)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _dirty: bool = False
     _write_due: bool = False
@@ -81,7 +84,7 @@ class Runner:
             # The keepers end by themselves: a merge that was cancelled would go on in its thread, unseen.
             self._ended.set()
             await asyncio.gather(*keepers, *(lane.backend.close() for lane in self.lanes), return_exceptions=True)
-            await self._merge_now(last=True)
+            await self._guard(self._merge_closed(last=True))
         self.observer.tick(self.progress)
         if self._fault is not None:
             raise self._fault
@@ -220,17 +223,28 @@ class Runner:
         while not await self._ended_within(FLUSH_S):
             if self._dirty:
                 self._dirty = False
-                async with self._merging:
-                    await self._guard(asyncio.to_thread(self.journal.flush))
+                await self._guard(self._flush())
+
+    async def _flush(self) -> None:
+        async with self._at_journal:
+            await asyncio.to_thread(self.journal.flush)
+            if self.journal.bytes >= SEGMENT_BYTES:
+                self._close_segment()
+
+    def _close_segment(self, *, last: bool = False) -> None:
+        closed = self.journal.close() if last else self.journal.rotate()
+        if closed is not None:
+            self._closed.append(closed)
 
     async def _merge_often(self) -> None:
-        last, pause = time.monotonic(), MERGE_S
+        ended, pause = time.monotonic(), MERGE_S
         while not await self._ended_within(FLUSH_S):
-            if time.monotonic() - last >= pause or self.journal.bytes >= MERGE_BYTES:
-                began = time.monotonic()
-                await self._guard(self._merge_now())
-                last = time.monotonic()
-                pause = max(MERGE_S, MERGE_SHARE * (last - began))
+            if not self._closed and time.monotonic() - ended < pause:
+                continue
+            began = time.monotonic()
+            await self._guard(self._merge_closed())
+            ended = time.monotonic()
+            pause = max(MERGE_S, MERGE_SHARE * (ended - began))
 
     async def _tick_often(self) -> None:
         self.observer.tick(self.progress)
@@ -248,19 +262,15 @@ class Runner:
             self._fault = self._fault or error
             self.stop()
 
-    async def _merge_now(self, *, last: bool = False) -> None:
-        async with self._merging:
-            segment = self.journal.close() if last else self.journal.rotate()
-        if segment is None:
-            return
-        try:
-            spent = await asyncio.to_thread(self.merge, segment)
-        except LrmError as error:
-            if last and self._fault is None:
-                self._fault = error
-            if last:
-                return
-            raise
+    async def _merge_closed(self, *, last: bool = False) -> None:
+        """Merge the segments that are full, or else the one that is being written."""
+        async with self._at_journal:
+            if last or not self._closed:
+                self._close_segment(last=last)
+        while self._closed:
+            self._count(await asyncio.to_thread(self.merge, self._closed.popleft()))
+
+    def _count(self, spent: Mapping[str, Spent]) -> None:
         by_hex = {lane.model_hex: lane.progress for lane in self.lanes}
         for model_hex, took in spent.items():
             progress = by_hex[model_hex]

@@ -111,20 +111,25 @@ def _parents(document: Document) -> list[tuple[Path, Place]]:
             written = [(text, document.place(("extends", index))) for index, text in enumerate(texts)]
         case _:
             raise document.place(("extends",)).error("must be the path of a spec, or a list of such paths")
-    found = []
-    for text, place in written:
-        path = document.file.parent / text
-        with_ending = path.with_name(path.name + ".toml") if path.name else path
-        found.append((with_ending if not path.name.endswith(".toml") and not path.is_file() else path, place))
-    return found
+    return [(_parent(document.file.parent / text), place) for text, place in written]
+
+
+def _parent(path: Path) -> Path:
+    """Return the path of a spec that may be named without its ending."""
+    if path.name.endswith(".toml") or not path.name or _is_file(path):
+        return path
+    return path.with_name(path.name + ".toml")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, a loop of links
+        return False
 
 
 def _check_parent(path: Path, above: tuple[Path, ...], place: Place) -> None:
-    try:
-        there = path.is_file()
-    except (OSError, ValueError):  # a name too long, a loop of links
-        there = False
-    if not there:
+    if not _is_file(path):
         raise place.error(f"there is no spec {shown(path, limit=200)}", hint=files_hint(path))
     real = [os.path.realpath(other) for other in above]
     if os.path.realpath(path) in real:

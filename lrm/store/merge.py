@@ -105,11 +105,18 @@ def merge_segment(catalog: Catalog, path: Path, graders: Sequence[Grader] = ()) 
         spent = batch.spent
         with catalog.writing() as connection:
             generations, failures = _write(connection, batch)
+        _give_back_memory()
     if segment.damaged:
         path.replace(path.with_name(path.name + ".damaged"))
     else:
         path.unlink()
     return Merged(1, generations, failures, tuple(notes), spent)
+
+
+def _give_back_memory() -> None:
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def merge_leftovers(catalog: Catalog, *, say: Callable[[str], None] = lambda _: None) -> Merged:

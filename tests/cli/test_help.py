@@ -16,7 +16,7 @@ from lrm import __version__
 from lrm_cli import exits
 from lrm_cli.command import Command
 from lrm_cli.main import TREE, Branch, Leaf, cli
-from tests.cli.conftest import ROOT, Run
+from tests.cli.common import ROOT, Run
 
 HEAVY = {"pydantic", "duckdb", "rich", "litellm", "pyarrow", "aiohttp", "orjson", "rfc8785", "huggingface_hub"}
 
@@ -118,3 +118,10 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
 def test_unknown_command_names_the_nearest(lrm: Run) -> None:
     assert "did you mean `matrix`?" in lrm("matrx", code=exits.USAGE).stderr
     assert "did you mean `fill`?" in lrm("matrix", "fil", code=exits.USAGE).stderr
+
+
+@pytest.mark.parametrize("words", [[], ["matrix"], ["registry"], ["catalog"]], ids=" ".join)
+def test_a_group_alone_prints_its_help_as_talk(lrm: Run, words: list[str]) -> None:
+    result = lrm(*words, code=exits.USAGE)
+    assert result.stdout == ""
+    assert result.stderr == lrm(*words, "--help").stdout

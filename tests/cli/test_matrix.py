@@ -6,17 +6,12 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lrm_cli import exits, fill_page, matrix_status, matrix_why, plan_page
-from tests.cli.conftest import Run
-
-Small = Callable[..., Path]
-Json = Callable[..., Any]
+from tests.cli.common import Json, Run, Small
 
 
 def test_plan_says_what_is_missing_and_changes_nothing(lrm: Run, small: Small, tmp_path: Path) -> None:
@@ -200,10 +195,10 @@ def test_status_as_text(lrm: Run, small: Small) -> None:
         "small: 2 cells: 2 done, 0 blocked, 0 failed, 0 missing\n"
         "as last filled, TIME UTC, from small.toml\n"
         "\n"
-        "axis        name   cells  done  blocked  failed  missing\n"
-        "model       m          2     2        0       0        0  simulated\n"
-        "prompt set  p          2     2        0       0        0\n"
-        "attack      none       2     2        0       0        0\n"
+        "axis        name  cells  done  blocked  failed  missing\n"
+        "model       m         2     2        0       0        0  simulated\n"
+        "prompt set  p         2     2        0       0        0\n"
+        "attack      none      2     2        0       0        0\n"
         "\n"
         "model  thinking  parse status  cells\n"
         "m      visible   split             2\n"
@@ -211,6 +206,9 @@ def test_status_as_text(lrm: Run, small: Small) -> None:
         "judge    scope     verdict  cells\n"
         "refusal  answer    ok           2\n"
         "refusal  thinking  ok           2\n"
+        "\n"
+        "model  attack  unsafe answers  unsafe thinking  over-refusal  left out  data\n"
+        "m      none    0.0 % of 1      0.0 % of 1       0.0 % of 1    none      simulated\n"
     )
 
 
@@ -242,9 +240,10 @@ def test_why_of_a_miss_names_the_part_that_differs(lrm: Run, lrm_json: Json, sma
     found = lrm_json("matrix", "why", "m/p/one/none", "--spec", spec)
     assert found["state"] == "missing"
     assert found["nearest"]["differs"] == [{"field": "model.simulation.seed", "here": "2", "there": "1"}]
-    assert "differs in             here  there\nmodel.simulation.seed  2     1\n" in lrm(
-        "matrix", "why", "m/p/one/none", "--spec", spec
-    ).stdout
+    assert (
+        "differs in             here  there\nmodel.simulation.seed  2     1\n"
+        in lrm("matrix", "why", "m/p/one/none", "--spec", spec).stdout
+    )
 
 
 def test_why_of_no_cell(lrm: Run, quickstart: Path) -> None:
@@ -263,5 +262,7 @@ except SystemExit as exit:
     assert not exit.code
 print(sorted({{"rich", "litellm", "aiohttp", "pyarrow", "huggingface_hub", "lrm_cli.progress"}} & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=quickstart.parent, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=quickstart.parent, check=True, capture_output=True, text=True
+    )
     assert done.stdout.splitlines() == ["nothing to do: 540 of 540 cells are present", "[]"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -129,11 +129,7 @@ def test_a_segment_without_a_record_is_merged_to_nothing(catalog: Catalog, recor
     assert not catalog.exists()
 
 
-def changed(**fields: object) -> list[dict[str, object]]:
-    return [fields]
-
-
-DAMAGE = {
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "zeros": lambda line: b"\x00" * len(line),
     "half": lambda line: line[: len(line) // 2],
     "two in one": lambda line: line[:40] + line,

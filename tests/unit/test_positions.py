@@ -140,7 +140,7 @@ class Writer:
 
     def key(self, name: str) -> str:
         bare = name != "" and all(sign in "ab-_1" for sign in name)
-        literal = not any(sign in "'" for sign in name)
+        literal = "'" not in name
         styles = [quoted(name)] + [name] * bare + [f"'{name}'"] * literal
         return str(self.draw(st.sampled_from(styles)))
 
@@ -179,7 +179,10 @@ class Writer:
         arrays = {
             name: item
             for name, item in data.items()
-            if isinstance(item, list) and item and all(isinstance(row, dict) for row in item) and self.draw(st.booleans())
+            if isinstance(item, list)
+            and item
+            and all(isinstance(row, dict) for row in item)
+            and self.draw(st.booleans())
         }
         for name, item in data.items():
             if name not in tables and name not in arrays:

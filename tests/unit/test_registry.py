@@ -102,10 +102,24 @@ def test_keys_are_shown_as_toml_writes_them() -> None:
     [
         (Model, 'backend = "simulatd"\nmodel = "m"', 1, "backend", "`simulatd`", "did you mean `simulated`"),
         (Model, 'model = "m"\n', 1, "backend", "needs the key `backend`", "simulated, litellm, http"),
-        (Model, 'model = "m"\nbackand = "http"', 2, "backand", "unknown key in it (and 1 more)", "did you mean `backend`"),
+        (
+            Model,
+            'model = "m"\nbackand = "http"',
+            2,
+            "backand",
+            "unknown key in it (and 1 more)",
+            "did you mean `backend`",
+        ),
         (Model, MODEL + "[sampling]\ntemprature = 1", 4, "sampling.temprature", "unknown key", "`temperature`"),
         (Model, MODEL + '[sampling]\ntemperature = "1"', 4, "sampling.temperature", "must be a number, not text", None),
-        (Model, MODEL + "[sampling]\nmax_tokens = true", 4, "sampling.max_tokens", "whole number, not true", "together"),
+        (
+            Model,
+            MODEL + "[sampling]\nmax_tokens = true",
+            4,
+            "sampling.max_tokens",
+            "whole number, not true",
+            "together",
+        ),
         (Model, MODEL + "[sampling]\nmax_tokens = 1.5", 4, "sampling.max_tokens", "a whole number", None),
         (Model, MODEL + "[sampling]\ntop_p = 2", 4, "sampling.top_p", "less than or equal to 1", None),
         (Model, MODEL + "price = 5", 3, "price", "must be a table, not the number 5", None),
@@ -218,7 +232,9 @@ def test_check_reads_everything_and_tells_each_fault(tmp_path: Path) -> None:
     results = Registry([own]).check()
     good = {result.name for result in results if isinstance(result, Located)}
     bad = {
-        Path(str(result.file)).relative_to(own).as_posix(): result for result in results if isinstance(result, SpecError)
+        Path(str(result.file)).relative_to(own).as_posix(): result
+        for result in results
+        if isinstance(result, SpecError)
     }
     assert good == {"good", "Case"}
     assert set(bad) == {

@@ -243,7 +243,9 @@ def test_only_narrows(registry: Registry, spec: Write) -> None:
         ({"model": ["big"], "attack": ["rot13"]}, "no cell is left"),
     ],
 )
-def test_only_that_matches_nothing_is_told(registry: Registry, spec: Write, only: dict[str, list[str]], says: str) -> None:
+def test_only_that_matches_nothing_is_told(
+    registry: Registry, spec: Write, only: dict[str, list[str]], says: str
+) -> None:
     text = MAIN + 'attacks = ["none", "rot13"]\nexclude = [{model = "big", attack = "rot13"}]'
     with pytest.raises(MissingError) as caught:
         resolve(spec(text), registry, only=only)
@@ -290,3 +292,24 @@ def test_each_spec_of_the_checkout_resolves() -> None:
     assert specs
     for path in specs:
         assert resolve(path, registry).slices
+
+
+def test_each_example_of_the_documentation_is_right(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs/specs.md").read_text("utf-8")
+    blocks = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
+    assert len(blocks) == 10
+    declared = 0
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(block, "utf-8")
+        if block.startswith("# registry/"):
+            kind, name = block.split()[1].removeprefix("registry/").removesuffix(".toml").split("/")
+            (tmp_path / "registry" / kind).mkdir(parents=True, exist_ok=True)
+            path.rename(tmp_path / f"registry/{kind}/{name}.toml")
+            declared += 1
+        elif not block.startswith("# doc: not run"):
+            assert resolve(path, Registry.open(cwd=root)).slices
+    own = Registry([tmp_path / "registry"])
+    assert [str(result) for result in own.check() if isinstance(result, SpecError)] == []
+    assert len(own.check()) == declared == 5
