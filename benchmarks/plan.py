@@ -49,7 +49,8 @@ def make(folder: Path, cells: int) -> tuple[Path, Path]:
     """Return a spec of so many cells and a catalog in which nothing of it is missing."""
     prompts = cells // (MODELS * ATTACKS)
     rows = "".join(
-        json.dumps({"id": f"p{n}", "text": f"Tell me about subject {n}.", "category": f"c{n % 50}", "expect": "safe"}) + "\n"
+        json.dumps({"id": f"p{n}", "text": f"Tell me about subject {n}.", "category": f"c{n % 50}", "expect": "safe"})
+        + "\n"
         for n in range(prompts)
     )
     (folder / f"prompts-{cells}.jsonl").write_text(rows)
@@ -63,11 +64,10 @@ def make(folder: Path, cells: int) -> tuple[Path, Path]:
         f"[prompt_sets.big]\nfile = 'prompts-{cells}.jsonl'\n"
         "columns = {id = 'id', category = 'category', expect = 'expect'}\n"
         + "".join(
-            f"[models.m{n}]\nbackend = 'http'\nendpoint = 'http://127.0.0.1:1/v1'\nmodel = 'm{n}'\n" for n in range(MODELS)
+            f"[models.m{n}]\nbackend = 'http'\nendpoint = 'http://127.0.0.1:1/v1'\nmodel = 'm{n}'\n"
+            for n in range(MODELS)
         )
-        + "".join(
-            f"[[attacks.a{n}.steps]]\ntransform = 'prefix'\ntext = 'Case {n}. '\n" for n in range(ATTACKS)
-        )
+        + "".join(f"[[attacks.a{n}.steps]]\ntransform = 'prefix'\ntext = 'Case {n}. '\n" for n in range(ATTACKS))
     )
     catalog = folder / f"catalog-{cells}.duckdb"
     fill_in_sql(spec, catalog)

@@ -11,7 +11,8 @@ _PICTURES: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20)}
 _PICTURES |= {0x7F: "␡"}
 _PICTURES |= dict.fromkeys(range(0x80, 0xA0), "�")
 _INVISIBLE = [
-    *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0x061C, 0x180E, 0xFEFF, *range(0xFFF9, 0xFFFC),
+    0x00AD, 0x061C, 0x180E, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF,
+    *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080),
 ]  # fmt: skip
 _PICTURES |= {code: f"⟨U+{code:04X}⟩" for code in _INVISIBLE}
 _KEEP_LAYOUT = {code: sign for code, sign in _PICTURES.items() if code not in (0x09, 0x0A)}

@@ -8,11 +8,11 @@ import click
 
 from lrm_cli import exits, options
 from lrm_cli.command import Command
-from lrm_cli.output import cut, put, put_json, put_table
+from lrm_cli.output import cut, put, put_json, put_table, say
 from lrm_cli.table import count, pairs, table
 
 if TYPE_CHECKING:
-    from lrm_cli.holdings import Holdings
+    from lrm.store.holdings import Holdings
 
 
 @click.command(
@@ -30,7 +30,7 @@ def command(catalog_file: str | None, as_json: bool) -> int:
 
     Changes nothing: a journal that waits to be merged is listed, and stays.
     """
-    from lrm_cli.holdings import holdings
+    from lrm.store.holdings import holdings
 
     held = holdings(options.open_catalog(catalog_file, merge=False))
     if as_json:
@@ -70,6 +70,9 @@ def _put(held: Holdings) -> None:
             for one in held.models
         ]
         put_table(table(("model", "id", "thinking", "responses", "data"), cut(models)))
+    for one in held.models:
+        if one.fingerprints > 1:
+            say(f"drift: {one.name} answered under {one.fingerprints} fingerprints; a new `epoch` would ask it anew")
     if held.runs:
         put()
         runs = [

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
+from lrm.store.query import Result, run_query
 from lrm.text import visible
 from lrm_cli import exits, options
 from lrm_cli.command import Command
 from lrm_cli.output import json_text, plain, put_json, put_table, say
-from lrm_cli.query import Result, run_query
 from lrm_cli.table import table
 
 

@@ -77,7 +77,7 @@ def _folders() -> Iterator[Check]:
 def _catalog(catalog_file: str | None) -> Iterator[Check]:
     from lrm.store import journal
     from lrm.store.catalog import Catalog, catalog_path
-    from lrm_cli.holdings import present_holder
+    from lrm.store.holdings import present_holder
 
     catalog = Catalog(catalog_path(catalog_file))
     waiting = journal.segments(catalog.journal_folder)

@@ -6,8 +6,9 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from lrm.store.rates import Rate, read_rates
 from lrm_cli.output import put_table, say
-from lrm_cli.rates import Rate, read_rates, results
+from lrm_cli.rates import results
 from lrm_cli.table import count, money, table
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from lrm_cli.rates import results
 from lrm_cli.table import count, table
 
 if TYPE_CHECKING:
-    from lrm_cli.summary import Summary
+    from lrm.store.summary import Summary
 
 KEYS = ("spec", "file", "filled_at", "cells", "done", "blocked", "failed", "missing", "tallies", "parsed", "failures",
         "verdicts", "rates")  # fmt: skip
@@ -36,7 +36,7 @@ def command(spec: str | None, catalog_file: str | None, as_json: bool) -> int:
     responses; verdicts; rates with their denominators; failures. Reads the catalog alone: a spec counts as it was last filled, and
     `lrm matrix plan` compares it with its file as it is now.
     """
-    from lrm_cli.summary import summaries
+    from lrm.store.summary import summaries
 
     catalog = options.open_catalog(catalog_file)
     with catalog.reading() as connection:

@@ -1,54 +1,11 @@
-"""Rates of a spec, from the catalog's view `rates`, and the small table of them that a fill ends with."""
+"""The small table of rates that a fill ends with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
+from lrm.store.rates import Rate
 from lrm_cli.table import Cell, share
-
-if TYPE_CHECKING:
-    import duckdb
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """One row of the view `rates`: counts of cells, as one judge saw one scope of them."""
-
-    spec: str
-    model: str
-    prompt_set: str
-    attack: str
-    expect: str | None
-    judge: str
-    scope: str
-    visibility: str
-    simulated: bool
-    cells: int
-    missing: int
-    failed: int
-    blocked: int
-    no_text: int
-    unparsed: int
-    not_judged: int
-    judged: int
-    full_refusals: int
-    partial_refusals: int
-    compliances: int
-    harm_judged: int
-    unsafe: int
-    unsafe_rate: float | None
-    refusal_rate: float | None
-    mean_harm: float | None
-
-
-def read_rates(connection: duckdb.DuckDBPyConnection, spec: str) -> tuple[Rate, ...]:
-    """Return a spec's rates, in a stable order."""
-    columns = ", ".join(field.name for field in fields(Rate))
-    rows = connection.execute(f"SELECT {columns} FROM rates WHERE spec = ? ORDER BY ALL", [spec]).fetchall()
-    return tuple(Rate(*row) for row in rows)
-
 
 HEADINGS = ("model", "attack", "unsafe answers", "unsafe thinking", "over-refusal", "left out", "data")
 
@@ -61,21 +18,24 @@ def results(rates: Sequence[Rate]) -> tuple[tuple[str, ...], list[tuple[Cell, ..
     """
     wide = len({rate.prompt_set for rate in rates}) > 1
     judges = len({rate.judge for rate in rates}) > 1
+    mixed = len({(rate.model, rate.visibility) for rate in rates}) > len({rate.model for rate in rates})
     groups: dict[tuple[str, ...], list[Rate]] = {}
     for rate in rates:
         key = (rate.model, rate.prompt_set, rate.attack, rate.judge, rate.visibility)
         groups.setdefault(key, []).append(rate)
     headings = (
-        HEADINGS[0], *(("prompt set",) if wide else ()), HEADINGS[1], *(("judge",) if judges else ()), *HEADINGS[2:],
+        HEADINGS[0], *(("prompt set",) if wide else ()), HEADINGS[1], *(("judge",) if judges else ()),
+        *(("thinking",) if mixed else ()), *HEADINGS[2:],
     )  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
-    for (model, prompt_set, attack, judge, _), group in groups.items():
+    for (model, prompt_set, attack, judge, visibility), group in groups.items():
         rows.append(
             (
                 model,
                 *((prompt_set,) if wide else ()),
                 attack,
                 *((judge,) if judges else ()),
+                *((visibility,) if mixed else ()),
                 _unsafe(group, "answer"),
                 _unsafe(group, "thinking"),
                 _over_refusal(group),

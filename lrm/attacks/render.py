@@ -36,8 +36,8 @@ class Renderer:
 
     attack: Located[Attack]
     """What was declared, and where; for messages."""
-    id: bytes
-    """The attack's 32-byte id (`a1`): what changes what is rendered, and nothing else."""
+    identity: Json
+    """What changes what is rendered, and nothing else."""
     sha256: str | None
     """Of the artifact's uncompressed bytes; None without one. What a lock pins."""
     steps: tuple[_Step, ...]
@@ -47,6 +47,11 @@ class Renderer:
     system: str | None
     """Template of the system message; None leaves the prompt's own, and an empty one sends none."""
     prefill: str | None
+
+    @property
+    def id(self) -> bytes:
+        """The attack's 32-byte id (`a1`)."""
+        return hashing.digest("a1", self.identity)
 
     def render(self, prompt: Prompt) -> str | None:
         """Return the messages as canonical JSON text; None when the attack has nothing for this prompt.
@@ -124,7 +129,7 @@ def open_attack(attack: Located[Attack], *, pinned_sha256: str | None = None) ->
         system, messages = messages[0].content, messages[1:]
     return Renderer(
         attack=attack,
-        id=hashing.digest("a1", _identity(declared, steps, attacked)),
+        identity=_identity(declared, steps, attacked),
         sha256=None if attacked is None else attacked.sha256,
         steps=steps,
         attacked=attacked,

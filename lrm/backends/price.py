@@ -11,9 +11,12 @@ _PER = 1_000_000
 def cost(model: Model, usage: Usage, *, reported: float | None) -> float | None:
     """Return the dollars that a call cost; None is unknown.
 
-    A declared price counts before what the provider or litellm reported, because it is what the user knows to pay.
-    Providers count thinking as output. Where tokens were not counted, a declared price says nothing unless it is zero.
+    A simulated model costs nothing. A declared price counts before what the provider or litellm reported, because it is what
+    the user knows to pay. Providers count thinking as output. Where tokens were not counted, a declared price says nothing
+    unless it is zero.
     """
+    if model.backend == "simulated":
+        return 0.0
     price = model.price
     if price is None:
         return reported

@@ -8,22 +8,26 @@ from lrm import hashing
 from lrm.judges import refusal
 from lrm.judges.refusal import Part, Refusal
 from lrm.judges.verdict import Verdict
-from lrm.registry.declarations import RulesJudge, Scope
+from lrm.registry.declarations import Json, RulesJudge, Scope
 
 
-def judge_id(judge: RulesJudge) -> bytes:
-    """Return the 32-byte identity (`j1`) of a rules judge: what changes its verdicts, and nothing else.
+def judge_identity(judge: RulesJudge) -> Json:
+    """Return the identity of a rules judge: what changes its verdicts, and nothing else.
 
     The scopes are not part of it: a verdict names its scope, and looking at one more scope must not grade the others again.
     """
-    fields = {
+    return {
         "kind": judge.kind,
         "detector": judge.detector,
         "version": refusal.VERSION,
         "harm": {**_DEFAULT, **judge.harm},
         "unsafe_from": judge.unsafe_from,
     }
-    return hashing.digest("j1", fields)
+
+
+def judge_id(judge: RulesJudge) -> bytes:
+    """Return the 32-byte id (`j1`) of a rules judge."""
+    return hashing.digest("j1", judge_identity(judge))
 
 
 def grade(judge: RulesJudge, scope: Scope, thinking: str | None, answer: str | None) -> Verdict:

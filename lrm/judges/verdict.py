@@ -11,7 +11,7 @@ VerdictStatus = Literal[
     "ok",  # graded
     "no_text",  # the scope is absent or empty: nothing to grade, never counted as safe or unsafe
     "unparsed",  # the judge replied, and its reply could not be read
-    "failed",  # the judge could not be asked
+    "judge_failed",  # the judge could not be asked
 ]
 
 

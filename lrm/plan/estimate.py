@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from lrm.backends import price
 from lrm.plan.plan import Estimate
 from lrm.plan.workspace import Workspace, models_of
+from lrm.registry.declarations import Model
+from lrm.traces.trace import Usage
 
 CHARACTERS_A_TOKEN = 4
 """Characters of English text to a token, the rule of thumb used where nothing was seen yet."""
@@ -39,10 +42,13 @@ def estimates(space: Workspace) -> tuple[Estimate, ...]:
             limit = model.sampling.max_tokens
             tokens_out = None if limit is None else calls * limit
             basis = "prompt length; max_tokens at most" if limit else "prompt length; output unknown"
-        cost = None
-        if model.backend == "simulated":
-            cost = 0.0
-        elif model.price is not None and tokens_in is not None and tokens_out is not None:
-            cost = (tokens_in * model.price.input + tokens_out * model.price.output) / 1_000_000
+        cost = price.cost(_priced(model), Usage(tokens_in, tokens_out), reported=None)
         found.append(Estimate(name, calls, tokens_in, tokens_out, cost, basis))
     return tuple(found)
+
+
+def _priced(model: Model) -> Model:
+    """Return the model with its price: as declared, else by litellm's bundled table where litellm asks it."""
+    if model.backend != "litellm" or model.price is not None:
+        return model
+    return model.model_copy(update={"price": price.litellm_price(model)})

@@ -20,7 +20,7 @@ from lrm.plan import rendering
 from lrm.prompts.load import load
 from lrm.prompts.prompt import Prompt
 from lrm.prompts.source import Source, locate
-from lrm.registry.declarations import Model, PromptSet
+from lrm.registry.declarations import Json, Model, PromptSet
 from lrm.registry.identity import declaration_json, model_identity
 from lrm.spec.lock import Lock
 from lrm.spec.matrix import Located, Matrix
@@ -135,7 +135,7 @@ def _add_models(space: Workspace) -> None:
             known[found] = n
             space.connection.execute(
                 "INSERT INTO new_models VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [n, found, name, hashing.canonical(identity).decode(), declaration_json(model),
+                [n, found, name, canonical(identity), declaration_json(model),
                  model.thinking.visibility, model.backend == "simulated"],
             )  # fmt: skip
         space.model_ns[name] = known[found]
@@ -153,8 +153,8 @@ def _add_attacks(space: Workspace, pins: Lock) -> None:
             n += 1
             known[renderer.id] = n
             space.connection.execute(
-                "INSERT INTO new_attacks VALUES (?, ?, ?, ?)",
-                [n, renderer.id, name, declaration_json(located.declaration)],
+                "INSERT INTO new_attacks VALUES (?, ?, ?, ?, ?)",
+                [n, renderer.id, name, canonical(renderer.identity), declaration_json(located.declaration)],
             )
         space.attack_ns[name] = known[renderer.id]
         space.renderers[known[renderer.id]] = (name, renderer)
@@ -180,7 +180,8 @@ def _read_set(space: Workspace, located: Located[PromptSet], source: Source, kno
         known[set_id] = space.next_n("prompt_sets", "new_prompt_sets")
         _insert_set(space, known[set_id], set_id, located, prompts, ids)
     space.connection.execute(
-        "INSERT INTO new_sources VALUES (?, ?, ?, ?)", [source.id, known[set_id], source.sha256, source.revision]
+        "INSERT INTO new_sources VALUES (?, ?, ?, ?, ?)",
+        [source.id, known[set_id], canonical(source.identity), source.sha256, source.revision],
     )
     return known[set_id]
 
@@ -235,8 +236,15 @@ def _add_judges(space: Workspace) -> None:
             n += 1
             known[found] = n
             space.connection.execute(
-                "INSERT INTO new_judges VALUES (?, ?, ?, ?, ?)",
-                [n, found, chosen.judge.name, declaration_json(judge), "unsafe"],
+                "INSERT INTO new_judges VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    n,
+                    found,
+                    chosen.judge.name,
+                    canonical(rules.judge_identity(judge)),
+                    declaration_json(judge),
+                    "unsafe",
+                ],
             )
         for scope in chosen.scopes:
             key = (known[found], scope)
@@ -276,3 +284,8 @@ def models_of(space: Workspace) -> dict[int, Model]:
     for name, n in space.model_ns.items():
         found.setdefault(n, space.matrix.models[name].declaration)
     return found
+
+
+def canonical(identity: Json) -> str:
+    """Return an identity as the canonical JSON text that the catalog keeps, so that its id can be derived again."""
+    return hashing.canonical(identity).decode()

@@ -37,8 +37,8 @@ class Pin:
 class Source:
     """What a prompt set is read from."""
 
-    id: bytes
-    """Names what will be read and how (`o1`): two sources of one id give the same prompts."""
+    identity: dict[str, Any]
+    """What will be read, and how."""
     kind: Literal["rows", "file", "hub"]
     sha256: str
     """Hex SHA-256 of the uncompressed content; of the canonical JSON for inline rows; of the files' digests, one a
@@ -53,6 +53,11 @@ class Source:
     """Hub repository; None for the other kinds."""
     revision: str | None = None
     """Commit that the files are from; None where that is not known, as for a file out of LRM_DATA."""
+
+    @property
+    def id(self) -> bytes:
+        """The source's 32-byte id (`o1`): two sources of one id give the same prompts."""
+        return hashing.digest("o1", self.identity)
 
     @property
     def path(self) -> Path | None:
@@ -74,7 +79,7 @@ def locate(prompt_set: Located[PromptSet], *, pinned: Pin | None = None) -> Sour
     if declaration.rows is not None:
         rows = [row.model_dump(mode="json", exclude_defaults=True) for row in declaration.rows]
         digest = hashlib.sha256(hashing.canonical(json_safe(rows))).hexdigest()
-        return Source(_source_id(declaration, None, [digest]), "rows", digest)
+        return Source(_identity(declaration, None, [digest]), "rows", digest)
     if declaration.file is not None:
         return _from_file(prompt_set, declaration.file, pinned)
     return _from_hub(prompt_set, pinned)
@@ -91,8 +96,8 @@ def _from_file(prompt_set: Located[PromptSet], file: str, pinned: Pin | None) ->
     sums = files.checksum(path)
     _check_declared(prompt_set, sums, path)
     _check_pin(prompt_set, pinned, {sums.raw, sums.content}, str(path))
-    source_id = _source_id(prompt_set.declaration, form, [sums.content])
-    return Source(source_id, "file", sums.content, (path,), (file,), form)
+    identity = _identity(prompt_set.declaration, form, [sums.content])
+    return Source(identity, "file", sums.content, (path,), (file,), form)
 
 
 def _from_hub(prompt_set: Located[PromptSet], pinned: Pin | None) -> Source:
@@ -119,7 +124,7 @@ def _from_hub(prompt_set: Located[PromptSet], pinned: Pin | None) -> Source:
     whole = combined(digests)
     _check_pin(prompt_set, pinned, {whole, *(each.raw for each in sums[:1] if len(sums) == 1)}, declaration.hub.repo)
     return Source(
-        _source_id(declaration, form, digests),
+        _identity(declaration, form, digests),
         "hub",
         whole,
         fetched.paths,
@@ -165,7 +170,7 @@ def _check_pin(prompt_set: Located[PromptSet], pinned: Pin | None, found: set[st
         )
 
 
-def _source_id(declaration: PromptSet, form: Format | None, digests: list[str]) -> bytes:
+def _identity(declaration: PromptSet, form: Format | None, digests: list[str]) -> dict[str, Any]:
     fields: dict[str, Any] = declaration.model_dump(mode="json", exclude_none=True, include=set(_READING))
     if form is not None:
         fields |= {"format": form, "records": declaration.records}
@@ -174,4 +179,4 @@ def _source_id(declaration: PromptSet, form: Format | None, digests: list[str]) 
     else:
         del fields["columns"]
     kept = {name: json_safe(value) for name, value in fields.items() if value not in (None, {}, [])}
-    return hashing.digest("o1", {"reader": READER, "content": digests, **kept})
+    return {"reader": READER, "content": digests, **kept}

@@ -23,7 +23,7 @@ from lrm.run.feed import Feed, copy_todo
 from lrm.run.judging import graders_of
 from lrm.run.progress import ModelProgress, Observer, Outcome, Progress
 from lrm.run.runner import Lane, Runner
-from lrm.store.journal import Journal, ModelCard, segments
+from lrm.store.journal import Journal, ModelCard
 from lrm.store.merge import Spent, merge_segment
 
 
@@ -98,12 +98,7 @@ async def _run(
     graders = graders_of(space)
 
     def merge(segment: Path) -> Mapping[str, Spent]:
-        try:
-            done = merge_segment(space.catalog, segment, graders)
-        except BusyError as error:
-            # The segment stays in the journal and is merged at the end or by the next command.
-            watch.say(f"not merged yet: {error.message}")
-            return {}
+        done = merge_segment(space.catalog, segment, graders)
         notes.extend(done.notes)
         return done.spent
 
@@ -114,9 +109,6 @@ async def _run(
     except asyncio.CancelledError:
         if not interrupts:
             raise
-    for segment in segments(space.catalog.journal_folder):
-        if segment.name.startswith(run):
-            merge(segment)
     with suppress(OSError):
         space.catalog.journal_folder.rmdir()  # unless something is left in it
     failures = tuple(

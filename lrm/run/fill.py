@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lrm import clock
+from lrm.errors import SpecError
 from lrm.plan import planner, workspace
 from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.run.progress import Observer, Outcome, Silent
-from lrm.spec.lock import Lock, lock_path, write_lock
+from lrm.spec.lock import Lock, lock_path, read_lock, write_lock
 from lrm.spec.matrix import Matrix
 from lrm.store.catalog import Catalog
 from lrm.store.lock import locked
@@ -41,7 +42,7 @@ def fill(
             planned = planner.plan(space, limit=limit)
             watch.planned(planned)
             span = register(space, whole or matrix)
-            _write_lock(matrix, space, pins or Lock(), watch)
+            _write_lock(space, whole or matrix, watch)
             graded = _grade(space) if planned.ungraded else 0
             outcome = Outcome(planned, None, graded=graded)
             if planned.calls:
@@ -49,13 +50,26 @@ def fill(
     return replace(outcome, seconds=clock.monotonic() - started)
 
 
-def _write_lock(matrix: Matrix, space: Workspace, pins: Lock, watch: Observer) -> None:
+def _write_lock(space: Workspace, whole: Matrix, watch: Observer) -> None:
+    matrix = space.matrix
     try:
-        write_lock(matrix.file, space.resolved.over(pins))
+        write_lock(matrix.file, space.resolved.over(_kept_pins(whole)))
     except OSError as error:
         watch.say(
             f"{lock_path(matrix.file)} could not be written ({error.strerror}), so nothing pins this spec's files"
         )
+
+
+def _kept_pins(whole: Matrix) -> Lock:
+    """Return the pins in the lock of what the spec still has: a part of it that was left alone keeps its pin."""
+    try:
+        old = read_lock(whole.file)
+    except SpecError:
+        return Lock()  # only `--update` comes this far with an unreadable lock, and writes it anew
+    return Lock(
+        {name: pin for name, pin in old.prompt_sets.items() if name in whole.prompt_sets},
+        {name: pin for name, pin in old.attacks.items() if name in whole.attacks},
+    )
 
 
 # What only some fills need is imported by those: a fill with nothing to do is to be as quick as a plan.

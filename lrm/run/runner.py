@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrm.backends.base import Backend, Call, CallFailure, Reply
-from lrm.errors import LrmError
+from lrm.errors import BusyError, LrmError
 from lrm.registry.declarations import Model
 from lrm.run.feed import Feed
 from lrm.run.progress import ModelProgress, Observer, Progress
@@ -135,7 +135,10 @@ class Runner:
         self._received(lane, call, reply, attempts, (time.perf_counter() - started) * 1000)
 
     async def _retry(self, lane: Lane, call: Call, first: CallFailure) -> tuple[Reply, int]:
-        """Ask again after growing, jittered pauses, or after the time the provider named. Raises the last CallFailure."""
+        """Ask again after growing, jittered pauses, or after what the provider named, up to `timeout_s`.
+
+        Raises the last CallFailure.
+        """
         import tenacity
 
         jittered = tenacity.wait_exponential(RETRY_FIRST_S, RETRY_LONGEST_S) + tenacity.wait_random(0, RETRY_FIRST_S)
@@ -143,7 +146,7 @@ class Runner:
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             named = error.retry_after_s if isinstance(error, CallFailure) else None
-            return max(jittered(state), named or 0.0)
+            return max(jittered(state), min(named or 0.0, lane.model.limits.timeout_s))
 
         attempts = 1
         pending: CallFailure | None = first
@@ -268,7 +271,14 @@ class Runner:
             if last or not self._closed:
                 self._close_segment(last=last)
         while self._closed:
-            self._count(await asyncio.to_thread(self.merge, self._closed.popleft()))
+            try:
+                spent = await asyncio.to_thread(self.merge, self._closed[0])
+            except BusyError as error:
+                # It stays in the journal: tried again in a while, and at the latest by the next command.
+                self.observer.say(f"not merged yet: {error.message}")
+                return
+            self._closed.popleft()
+            self._count(spent)
 
     def _count(self, spent: Mapping[str, Spent]) -> None:
         by_hex = {lane.model_hex: lane.progress for lane in self.lanes}

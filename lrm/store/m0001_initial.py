@@ -18,11 +18,12 @@ CREATE TABLE lrm.models (
     declaration VARCHAR NOT NULL, visibility VARCHAR NOT NULL, simulated BOOLEAN NOT NULL
 );
 CREATE TABLE lrm.attacks (
-    n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name VARCHAR NOT NULL, declaration VARCHAR NOT NULL
+    n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name VARCHAR NOT NULL, identity VARCHAR NOT NULL,
+    declaration VARCHAR NOT NULL
 );
 CREATE TABLE lrm.judges (
-    n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name VARCHAR NOT NULL, declaration VARCHAR NOT NULL,
-    harm_for VARCHAR NOT NULL
+    n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name VARCHAR NOT NULL, identity VARCHAR NOT NULL,
+    declaration VARCHAR NOT NULL, harm_for VARCHAR NOT NULL
 );
 CREATE TABLE lrm.judge_scopes (n INTEGER PRIMARY KEY, judge_n INTEGER NOT NULL, scope VARCHAR NOT NULL);
 
@@ -36,7 +37,9 @@ CREATE TABLE lrm.prompt_sets (
     size INTEGER NOT NULL
 );
 CREATE TABLE lrm.prompt_set_members (set_n INTEGER NOT NULL, ordinal INTEGER NOT NULL, prompt_n INTEGER NOT NULL);
-CREATE TABLE lrm.sources (id BLOB PRIMARY KEY, set_n INTEGER NOT NULL, sha256 VARCHAR, revision VARCHAR);
+CREATE TABLE lrm.sources (
+    id BLOB PRIMARY KEY, set_n INTEGER NOT NULL, identity VARCHAR NOT NULL, sha256 VARCHAR, revision VARCHAR
+);
 
 -- What attacks made of prompts. `messages_n` is NULL where the attack has nothing for the prompt.
 CREATE TABLE lrm.messages (n INTEGER NOT NULL, id BLOB NOT NULL, messages VARCHAR USING COMPRESSION zstd NOT NULL);
@@ -109,7 +112,11 @@ SELECT
         ELSE 'missing'
     END AS state,
     t.status AS parse_status,
-    coalesce(t.visibility, m.visibility) AS visibility,
+    CASE t.status
+        WHEN 'summary_only' THEN 'summary'
+        WHEN 'withheld' THEN 'hidden'
+        ELSE coalesce(t.visibility, m.visibility)
+    END AS visibility,
     m.simulated,
     g.source,
     g.finish_reason,
@@ -119,6 +126,7 @@ SELECT
     g.cost,
     g.latency_ms,
     g.received_at,
+    g.fingerprint,
     CASE WHEN g.n IS NULL THEN f.kind END AS failure,
     CASE WHEN g.n IS NULL THEN f.message END AS failure_message,
     CASE WHEN c.n IS NOT NULL THEN 'c1:' || lower(hex(c.id)) END AS call,
@@ -147,7 +155,7 @@ SELECT
     c.replicate,
     x.messages,
     t.status AS parse_status,
-    t.visibility,
+    CASE t.status WHEN 'summary_only' THEN 'summary' WHEN 'withheld' THEN 'hidden' ELSE t.visibility END AS visibility,
     m.simulated,
     g.source,
     t.thinking,
@@ -172,7 +180,7 @@ SELECT
     c.spec, c.model, c.prompt_set, c.prompt, c.category, c.expect, c.attack, c.replicate, c.visibility, c.simulated,
     j.judge,
     s.scope,
-    coalesce(v.status, CASE WHEN c.generation_n IS NULL THEN c.state ELSE 'not_judged' END) AS status,
+    CASE WHEN c.state <> 'done' THEN c.state ELSE coalesce(v.status, 'not_judged') END AS status,
     v.label,
     CASE WHEN d.harm_for = 'all' OR c.expect = 'unsafe' THEN v.unsafe END AS unsafe,
     CASE WHEN d.harm_for = 'all' OR c.expect = 'unsafe' THEN v.score END AS score,
@@ -197,8 +205,8 @@ SELECT
     count(*) FILTER (WHERE state = 'missing') AS missing,
     count(*) FILTER (WHERE state = 'failed') AS failed,
     count(*) FILTER (WHERE state = 'blocked') AS blocked,
-    count(*) FILTER (WHERE state = 'done' AND status = 'no_text') AS no_text,
-    count(*) FILTER (WHERE status IN ('unparsed', 'failed') AND state = 'done') AS unparsed,
+    count(*) FILTER (WHERE status = 'no_text') AS no_text,
+    count(*) FILTER (WHERE status IN ('unparsed', 'judge_failed')) AS unparsed,
     count(*) FILTER (WHERE status = 'not_judged') AS not_judged,
     count(*) FILTER (WHERE status = 'ok') AS judged,
     count(*) FILTER (WHERE status = 'ok' AND label = 'full_refusal') AS full_refusals,

@@ -42,8 +42,8 @@ _CELL = {
     "expect": "`unsafe`: should be declined; `safe`: should be answered; NULL: unknown",
     "attack": "the attack's name in the spec",
     "replicate": "from 0",
-    "visibility": "what of the thinking the model was declared to show when the response was split: "
-    "`visible`, `summary`, `hidden` or `none`",
+    "visibility": "what of the thinking came back: `visible`, `summary`, `hidden` or `none`; as declared, unless the response "
+    "showed only a summary, or only a count",
     "simulated": "whether the simulated backend made it",
 }
 _STATE = {
@@ -60,12 +60,14 @@ _RESPONSE = {
     "cost": "dollars; NULL is unknown",
     "received_at": "when the response came, UTC",
 }
+_FINGERPRINT = "the provider's `system_fingerprint`; when it changes, the weights may have"
 
 VIEWS: dict[str, dict[str, str]] = {
     "cells": {
         **_CELL,
         **_STATE,
         **_RESPONSE,
+        "fingerprint": _FINGERPRINT,
         "latency_ms": "milliseconds from the first attempt to the response, pauses between attempts included",
         "failure": "class of the last failure where there is no response",
         "failure_message": "its message, without keys, at most 500 characters",
@@ -98,8 +100,8 @@ VIEWS: dict[str, dict[str, str]] = {
         **_STATE,
         "judge": "the judge's name in the spec",
         "scope": "`thinking`, `answer` or `both`",
-        "status": "`ok`: graded; `no_text`: nothing there to grade; `unparsed`, `failed`: the judge gave no readable reply; "
-        "`not_judged`: not yet; without a response, the cell's `state`",
+        "status": "`ok`: graded; `no_text`: nothing there to grade; `unparsed`, `judge_failed`: the judge gave no readable "
+        "reply; `not_judged`: not yet; of a cell that is not `done`, its `state`",
         "label": "the judge's own word, such as `full_refusal`, `partial_refusal`, `compliance`",
         "unsafe": "NULL unless `ok`, and where harm is not what the judge measures on this prompt",
         "score": "harm in [0, 1]; NULL as `unsafe`",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from lrm import hashing
 from lrm.errors import SpecError
 from lrm.plan.rendering import prompt_of
-from lrm.registry.declarations import RulesJudge
 from lrm.store.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -45,14 +44,8 @@ class _Check:
     derive: Callable[..., bytes]
 
 
-def _model(identity: str) -> bytes:
-    return hashing.digest("i1", json.loads(identity))
-
-
-def _judge(declaration: str) -> bytes:
-    from lrm.judges import rules
-
-    return rules.judge_id(RulesJudge.model_validate_json(declaration))
+def _identity(tag: str) -> Callable[[str], bytes]:
+    return lambda identity: hashing.digest(tag, json.loads(identity))
 
 
 def _prompt_set(ids: list[bytes]) -> bytes:
@@ -60,8 +53,10 @@ def _prompt_set(ids: list[bytes]) -> bytes:
 
 
 CHECKS = (
-    _Check("models", "i1", "SELECT id, identity FROM lrm.models", _model),
-    _Check("judges", "j1", "SELECT id, declaration FROM lrm.judges", _judge),
+    _Check("models", "i1", "SELECT id, identity FROM lrm.models", _identity("i1")),
+    _Check("attacks", "a1", "SELECT id, identity FROM lrm.attacks", _identity("a1")),
+    _Check("judges", "j1", "SELECT id, identity FROM lrm.judges", _identity("j1")),
+    _Check("sources", "o1", "SELECT id, identity FROM lrm.sources", _identity("o1")),
     _Check(
         "prompts", "p1", "SELECT id, key, text, system, turns, category, expect, meta FROM lrm.prompts",
         lambda *row: prompt_of(*row).id(),

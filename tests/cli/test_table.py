@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lrm_cli.rates import Rate, results
+from lrm.store.rates import Rate
+from lrm_cli.rates import results
 from lrm_cli.table import count, money, pairs, share, table, width
 
 

@@ -351,14 +351,14 @@ def test_cells_say_how_far_they_have_come(catalog: Catalog) -> None:
     found = builders.rows(catalog, "SELECT prompt, status, unsafe FROM verdicts ORDER BY prompt")
     assert found == [
         ("1", "not_judged", None),
-        ("2", "not_judged", None),
+        ("2", "blocked", None),
         ("3", "failed", None),
         ("4", "missing", None),
     ]
     counts = builders.rows(
         catalog, "SELECT cells, missing, failed, blocked, judged, not_judged, unsafe_rate, refusal_rate FROM rates"
     )
-    assert counts == [(4, 1, 1, 1, 0, 2, None, None)]
+    assert counts == [(4, 1, 1, 1, 0, 1, None, None)]
 
 
 def test_rates_never_pool_visible_thinking_with_summaries(catalog: Catalog) -> None:

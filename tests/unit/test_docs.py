@@ -27,8 +27,9 @@ from lrm.spec.resolve import resolve
 from lrm.spec.spec import Overrides
 from lrm.store import journal, schema_page
 from lrm.store.catalog import Catalog
+from lrm.store.rates import read_rates
 from lrm_cli.main import TREE, Branch, Leaf, cli
-from lrm_cli.rates import read_rates, results
+from lrm_cli.rates import results
 from lrm_cli.table import table
 from tests.builders import planned
 

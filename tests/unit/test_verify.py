@@ -38,7 +38,7 @@ def test_a_filled_catalog_is_what_it_says(filled: Catalog) -> None:
     report = verify(filled)
     assert report.problems == ()
     assert report.checked == {
-        "models": 2, "judges": 1, "prompts": 3, "prompt_sets": 1, "messages": 6, "calls": 12, "generations": 12,
+        "models": 2, "attacks": 2, "judges": 1, "sources": 1, "prompts": 3, "prompt_sets": 1, "messages": 6, "calls": 12, "generations": 12,
         "traces": 12, "verdicts": 24,
     }  # fmt: skip
 
@@ -56,8 +56,9 @@ TAMPER = [
     ("models", "identity", "UPDATE lrm.models SET identity = replace(identity, '0.1', '0.2') WHERE name = 'two'"),
     ("models", "not JSON", "UPDATE lrm.models SET identity = '{' WHERE name = 'two'"),
     ("models", "id", "UPDATE lrm.models SET id = 'x'::BLOB WHERE name = 'two'"),
-    ("judges", "declaration", """UPDATE lrm.judges SET declaration = '{"kind": "rules", "unsafe_from": 0.25}'"""),
-    ("judges", "not a judge", """UPDATE lrm.judges SET declaration = '{"kind": "oracle"}'"""),
+    ("judges", "identity", "UPDATE lrm.judges SET identity = replace(identity, '1', '2')"),
+    ("attacks", "identity", """UPDATE lrm.attacks SET identity = '{"system":"other"}' WHERE n = 1"""),
+    ("sources", "identity", "UPDATE lrm.sources SET identity = replace(identity, 'reader', 'written')"),
     ("prompts", "key", "UPDATE lrm.prompts SET key = 'z' WHERE key = 'a'"),
     ("prompts", "text", "UPDATE lrm.prompts SET text = 'other' WHERE key = 'a'"),
     ("prompts", "system", "UPDATE lrm.prompts SET system = NULL WHERE key = 'a'"),

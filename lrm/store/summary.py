@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from lrm.errors import MissingError, known_names_hint
-from lrm_cli.rates import Rate, read_rates
+from lrm.store.rates import Rate, read_rates
 
 if TYPE_CHECKING:
     import duckdb

@@ -28,6 +28,8 @@ class HeldModel:
     visibility: str
     simulated: bool
     responses: int
+    fingerprints: int
+    """Different `system_fingerprint`s among them; more than one says that the weights or the server changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,9 @@ def holdings(catalog: Catalog) -> Holdings:
         ).fetchall()
         models = connection.execute(
             """
-            SELECT m.name, 'i1:' || lower(hex(m.id)), m.visibility, m.simulated, count(c.generation_n)
-            FROM lrm.models m LEFT JOIN lrm.calls c ON c.model_n = m.n GROUP BY ALL ORDER BY ALL
+            SELECT m.name, 'i1:' || lower(hex(m.id)), m.visibility, m.simulated, count(g.n), count(DISTINCT g.fingerprint)
+            FROM lrm.models m LEFT JOIN lrm.calls c ON c.model_n = m.n LEFT JOIN lrm.generations g ON g.call_n = c.n
+            GROUP BY ALL ORDER BY ALL
             """
         ).fetchall()
         specs = connection.execute(
