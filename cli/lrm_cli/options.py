@@ -96,7 +96,7 @@ def spec_options(command: F) -> F:
             help="Only these: model=…, prompt_set=…, attack=… or judge=… with a name or glob. Repeatable: the same axis adds, "
             "another narrows.",
         ),
-        click.option("--limit", type=click.IntRange(min=1), help="At most so many calls."),
+        click.option("--limit", type=click.IntRange(min=0), help="At most so many calls; 0 only judges what is there."),
         click.option(
             "--replicates", type=click.IntRange(1, 10_000), help="Samples of each cell, instead of what the spec says."
         ),
