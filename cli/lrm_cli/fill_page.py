@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrm.store.rates import Rate, read_rates
@@ -44,7 +47,7 @@ def put_outcome(outcome: Outcome, catalog: Catalog, catalog_file: str | None, *,
     if outcome.plan.nothing_to_do:  # the rates of a large matrix take longer than to find that nothing is missing
         if not quiet:
             _say_outcome(outcome)
-            say(f"its results: lrm matrix status {spec}{option}")
+            say(f"its results: {_program()} matrix status {spec}{option}")
         return
     with catalog.reading() as connection:
         rates = read_rates(connection, outcome.plan.spec)
@@ -60,12 +63,21 @@ def put_outcome(outcome: Outcome, catalog: Catalog, catalog_file: str | None, *,
     if quiet:
         return
     _say_outcome(outcome)
+    program = _program()
     say("\nTry next:")
-    say(f"  lrm matrix status {spec}{option}")
+    say(f"  {program} matrix status {spec}{option}")
     if example:
-        say(f"  lrm matrix why {shlex.quote(example[0][0])}{option}")
+        say(f"  {program} matrix why {shlex.quote(example[0][0])}{option}")
     query = "SELECT prompt, label, count(*) FROM verdicts WHERE scope = 'answer' GROUP BY ALL ORDER BY ALL"
-    say(f'  lrm catalog sql "{query}"{option}')
+    say(f'  {program} catalog sql "{query}"{option}')
+
+
+def _program() -> str:
+    """Return how the user can call `lrm` from here: by its name, or by its path where the shell would not find it."""
+    path = Path(sys.argv[0])
+    if shutil.which("lrm") or path.name != "lrm" or not path.is_file():
+        return "lrm"
+    return shlex.quote(os.path.relpath(path))
 
 
 def _say_outcome(outcome: Outcome) -> None:

@@ -122,7 +122,9 @@ def test_a_changed_judge_grades_what_is_there(job: Job) -> None:
     spec = job.write()
     assert job.asked_by(spec, "--only", "model=plain", "--only", "attack=none", "--limit", "40") == 40
     before = _verdicts(job)
-    assert job.asked_by(job.write(unsafe_from=0.5), "--only", "model=plain", "--only", "attack=none", "--limit", "0") == 0
+    assert (
+        job.asked_by(job.write(unsafe_from=0.5), "--only", "model=plain", "--only", "attack=none", "--limit", "0") == 0
+    )
     assert _verdicts(job) == 2 * before
 
 
