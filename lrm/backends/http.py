@@ -24,7 +24,6 @@ from lrm.traces.split import first_choice, is_refused, parse_payload
 MAX_BODY_BYTES = 64 * 2**20
 """A longer response is refused: no chat completion is that long."""
 
-_OURS = ("model", "messages", "stream")
 _PREFILL_END = '"role":"assistant"}]'
 _STREAMED_FROM_BYTES = 2**20
 SHORTEST_REPLACED = 8
@@ -174,21 +173,7 @@ def _reported_cost(payload: dict[str, Any]) -> float | None:
 
 
 def body_head(model: Model) -> tuple[bytes, bytes]:
-    """Return the request's body as far as it is the same for every call, left open, and the fields that a prefill adds.
-
-    Raises ModelError for what this backend cannot send.
-    """
-    clash = [name for name in _OURS if name in model.extra_body]
-    if clash:
-        raise ModelError(
-            f"`extra_body` of model `{model.model}` sets `{clash[0]}`, which the backend writes itself",
-            hint="take it out; `model` is declared beside it, and replies are not streamed",
-        )
-    if model.thinking.budget_tokens is not None:
-        raise ModelError(
-            f"`thinking.budget_tokens` of model `{model.model}` is not sent by backend `http`",
-            hint="use `extra_body` with the field that the server knows, or backend `litellm`",
-        )
+    """Return the request's body as far as it is the same for every call, left open, and the fields that a prefill adds."""
     fields = {"model": model.model, **request_fields(model), **model.extra_body}
     prefill = {"continue_final_message": True, "add_generation_prompt": False}
     added = {name: value for name, value in prefill.items() if name not in model.extra_body}

@@ -25,7 +25,6 @@ from lrm.registry.declarations import Model
 from lrm.text import without_surrogates
 from lrm.traces.split import first_choice, is_refused
 
-_OURS = ("model", "messages", "stream")
 _ANY_SERVER = frozenset({"openai", "hosted_vllm", "custom_openai", "openai_like", "litellm_proxy", "lm_studio"})
 _NO_KEY = "no-key-declared"
 _open_backends = 0
@@ -51,23 +50,14 @@ def load_litellm() -> Any:
     litellm.suppress_debug_info = True
     litellm.drop_params = False
     litellm.disable_hf_tokenizer_download = True
-    litellm.telemetry = False
+    litellm.telemetry = False  # pyright: ignore[reportAttributeAccessIssue]  it reads it, and does not declare it
     for callbacks in ("callbacks", "success_callback", "failure_callback", "input_callback"):
         getattr(litellm, callbacks).clear()
     return litellm
 
 
 def request_arguments(model: Model) -> dict[str, Any]:
-    """Return the arguments of `litellm.acompletion` that are the same for every call, but for the key.
-
-    Raises ModelError for what this backend cannot send.
-    """
-    clash = [name for name in _OURS if name in model.extra_body]
-    if clash:
-        raise ModelError(
-            f"`extra_body` of model `{model.model}` sets `{clash[0]}`, which the backend writes itself",
-            hint="take it out; `model` is declared beside it, and replies are not streamed",
-        )
+    """Return the arguments of `litellm.acompletion` that are the same for every call, but for the key."""
     arguments: dict[str, Any] = {
         "model": model.model,
         **request_fields(model),
@@ -79,11 +69,6 @@ def request_arguments(model: Model) -> dict[str, Any]:
     if model.extra_body:
         arguments["extra_body"] = dict(model.extra_body)
     if model.endpoint is not None:
-        if "/" not in model.model:
-            raise ModelError(
-                f"model `{model.model}` has an `endpoint`, and no provider that says how to speak to it",
-                hint=f"write model = 'openai/{model.model}' (or hosted_vllm/…), or use backend = 'http'",
-            )
         arguments["api_base"] = str(model.endpoint).rstrip("/")
     return arguments
 

@@ -36,24 +36,10 @@ def check_model(model: Model) -> str | None:
     """
     from lrm.backends.keys import declared_key
 
+    if model.backend == "litellm" and importlib.util.find_spec("litellm") is None:
+        return "backend `litellm` needs the package `litellm`, which is not installed"
     try:
-        match model.backend:
-            case "simulated":
-                pass
-            case "http":
-                from lrm.backends.http import body_head
-
-                body_head(model)
-                declared_key(model)
-            case "litellm":
-                from lrm.backends.litellm_api import request_arguments
-
-                if importlib.util.find_spec("litellm") is None:
-                    return "backend `litellm` needs the package `litellm`, which is not installed"
-                request_arguments(model)
-                declared_key(model)
-            case _:
-                assert_never(model.backend)
+        declared_key(model)
     except LrmError as error:
         return str(error)
     return None

@@ -171,6 +171,21 @@ class Model(Declaration):
             raise ValueError(
                 "backend `http` needs `endpoint`, the base URL of an OpenAI-compatible API, e.g. http://127.0.0.1:8000/v1"
             )
+        written = [name for name in ("model", "messages", "stream") if name in self.extra_body]
+        if written:
+            raise ValueError(
+                f"`extra_body` sets `{written[0]}`, which the backend writes itself; `model` is declared beside it, "
+                "and replies are not streamed"
+            )
+        if self.backend == "http" and self.thinking.budget_tokens is not None:
+            raise ValueError(
+                "`thinking.budget_tokens` is not sent by backend `http`; use `extra_body` with the field that the server knows"
+            )
+        if self.backend == "litellm" and self.endpoint is not None and "/" not in self.model:
+            raise ValueError(
+                f"backend `litellm` with an `endpoint` needs a provider that says how to speak to it: "
+                f"model = 'openai/{self.model}' (or hosted_vllm/…); or use backend = 'http'"
+            )
         if self.simulation is not None and self.backend != "simulated":
             raise ValueError("`simulation` is only for backend = 'simulated'")
         return self

@@ -53,9 +53,11 @@ class Source(Protocol):
     @property
     def data(self) -> dict[str, Any]:
         """The table."""
+        ...
 
     def place(self, keys: Keys) -> Place:
         """Return where the value at `keys` was written; for a missing one, where the table around it was."""
+        ...
 
 
 @dataclass(frozen=True)
