@@ -56,6 +56,7 @@ TREE: dict[str, Leaf | Branch] = {
             "info": Leaf("lrm_cli.catalog_info", "Say what the catalog holds and who is using it."),
             "verify": Leaf("lrm_cli.catalog_verify", "Derive every id again and follow every reference."),
             "sql": Leaf("lrm_cli.catalog_sql", "Run a read-only SQL query."),
+            "reparse": Leaf("lrm_cli.catalog_reparse", "Read stored responses anew, after a change of splitter or tags."),
             "merge": Leaf("lrm_cli.catalog_merge", "Merge what a killed fill left in its journal."),
         },
     ),

@@ -64,6 +64,8 @@ class Workspace:
     set_ns: dict[str, int] = field(default_factory=dict)
     attack_ns: dict[str, int] = field(default_factory=dict)
     renderers: dict[int, tuple[str, Renderer]] = field(default_factory=dict)
+    redeclared: dict[int, Model] = field(default_factory=dict)
+    """Models of the catalog whose identity is as it was, and whose declaration is not: another price, endpoint or tag."""
     resolved: Lock = field(default_factory=Lock)
     """What was resolved on the way, for the lock file."""
     attached: bool = True
@@ -123,7 +125,9 @@ def _known(space: Workspace, table: str) -> dict[bytes, int]:
 
 
 def _add_models(space: Workspace) -> None:
-    known = _known(space, "models")
+    stored = space.connection.execute("SELECT id, n, declaration FROM cat.lrm.models").fetchall()
+    known = {found: n for found, n, _ in stored}
+    declared = {n: declaration for _, n, declaration in stored}
     n = max(known.values(), default=0)
     for name, located in space.matrix.models.items():
         model = located.declaration
@@ -138,6 +142,8 @@ def _add_models(space: Workspace) -> None:
                 [n, found, name, canonical(identity), declaration_json(model),
                  model.thinking.visibility, model.backend == "simulated"],
             )  # fmt: skip
+        elif known[found] not in space.model_ns.values() and declared.get(known[found]) != declaration_json(model):
+            space.redeclared[known[found]] = model
         space.model_ns[name] = known[found]
 
 

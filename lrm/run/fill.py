@@ -43,7 +43,8 @@ def fill(
             watch.planned(planned)
             span = register(space, whole or matrix)
             _write_lock(space, whole or matrix, watch)
-            graded = _grade(space) if planned.ungraded else 0
+            reread = _reparse(space, watch) if space.redeclared else 0
+            graded = _grade(space) if planned.ungraded or reread else 0
             outcome = Outcome(planned, None, graded=graded)
             if planned.calls:
                 outcome = _ask(space, planned, span, watch, graded)
@@ -80,6 +81,19 @@ def _merge_leftovers(catalog: Catalog, watch: Observer) -> None:
     from lrm.store.merge import merge_all
 
     merge_all(catalog, segments(catalog.journal_folder), say=watch.say)
+
+
+def _reparse(space: Workspace, watch: Observer) -> int:
+    """Read the responses of models that are declared otherwise anew: their tags may have changed."""
+    from lrm.store.reparse import reparse
+
+    reread = reparse(space.catalog, models=space.redeclared, apply=True)
+    for change in reread.changes:
+        watch.say(
+            f"{change.model}: {change.traces} stored responses are read otherwise as it is declared now: "
+            f"{change.before} → {change.after}"
+        )
+    return reread.changed
 
 
 def _grade(space: Workspace) -> int:

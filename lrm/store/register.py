@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lrm import clock
 from lrm.errors import BusyError
 from lrm.plan.workspace import Workspace
+from lrm.registry.identity import declaration_json
 from lrm.spec.matrix import Matrix
 from lrm.store.catalog import rollback, storing
 
@@ -123,7 +124,7 @@ def register(space: Workspace, whole: Matrix) -> int:
     space.attach()
     current, differs = prepare_span(space, whole)
     new_rows = any(_count(space, table) for table in _COPIES.values())
-    if not differs and not new_rows:
+    if not differs and not new_rows and not space.redeclared:
         space.detach()
         return current
     with _written(space) as connection:
@@ -132,6 +133,11 @@ def register(space: Workspace, whole: Matrix) -> int:
         )
         for table, new in _COPIES.items():
             connection.execute(f"INSERT INTO cat.lrm.{table} FROM {new}")
+        for n, model in space.redeclared.items():
+            connection.execute(
+                "UPDATE cat.lrm.models SET declaration = ?, visibility = ? WHERE n = ?",
+                [declaration_json(model), model.thinking.visibility, n],
+            )
         number = _insert_span(connection, space) if differs else current
     for new in _COPIES.values():
         space.connection.execute(f"DELETE FROM {new}")  # the catalog has them now
@@ -159,6 +165,6 @@ def _insert_span(connection: duckdb.DuckDBPyConnection, space: Workspace) -> int
     connection.execute("INSERT INTO cat.lrm.span_judges SELECT ?, judge_scope_n, judge FROM span_judges", [number])
     connection.execute(
         "INSERT INTO cat.lrm.spec_spans SELECT coalesce(max(n), 0) + 1, ?, ?, ?, ? FROM cat.lrm.spec_spans",
-        [space.matrix.name, number, str(space.matrix.file), now],
+        [space.matrix.name, number, str(space.matrix.file.absolute()), now],
     )
     return number

@@ -1,0 +1,51 @@
+"""`lrm catalog reparse`."""
+
+from __future__ import annotations
+
+import click
+
+from lrm_cli import exits, options
+from lrm_cli.command import Command
+from lrm_cli.output import cut, plain, put_json, put_table, say
+from lrm_cli.table import count, table
+
+
+@click.command(
+    "reparse",
+    cls=Command,
+    examples=("lrm catalog reparse", "lrm catalog reparse --apply"),
+    keys=("checked", "changed", "applied", "changes"),
+)
+@click.option(
+    "--apply", "apply_it", is_flag=True, help="Keep what is read now; without it, only say what would change."
+)
+@options.catalog_option
+@options.json_option
+def command(apply_it: bool, catalog_file: str | None, as_json: bool) -> int:
+    """Read stored responses anew: thinking, answer and parse status, by the present splitter.
+
+    Asks no model. A trace that is read otherwise loses its verdicts; the next fill grades it anew, for nothing. A fill
+    does this by itself for a model whose declaration of tags or visibility has changed.
+    """
+    from contextlib import nullcontext
+
+    from lrm.store.lock import locked
+    from lrm.store.reparse import reparse
+
+    catalog = options.open_catalog(catalog_file)
+    with locked(catalog, "lrm catalog reparse") if apply_it else nullcontext():
+        found = reparse(catalog, apply=apply_it)
+    if as_json:
+        changes = [plain(change) for change in found.changes]
+        put_json({"checked": found.checked, "changed": found.changed, "applied": apply_it, "changes": changes})
+        return exits.OK
+    if found.changes:
+        rows = [(one.model, one.before, one.after, one.traces) for one in found.changes]
+        put_table(table(("model", "read as", "reads as", "traces"), cut(rows)))
+    changed = f"{found.changed:,} of {count(found.checked, 'trace')}"
+    say(
+        f"{changed} changed"
+        if apply_it
+        else f"{changed} would change" + ("; --apply keeps it" if found.changed else "")
+    )
+    return exits.OK

@@ -1,0 +1,122 @@
+"""Reading stored responses anew: raw payloads split again, by the present splitter and declarations. No model is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lrm import hashing
+from lrm.registry.declarations import Model
+from lrm.store.catalog import Catalog
+from lrm.traces import split as splitter
+from lrm.traces.trace import Trace
+
+if TYPE_CHECKING:
+    import duckdb
+
+CHUNK = 2_000
+
+_STORED = """
+SELECT g.n, g.id, g.raw, g.status = 'blocked', c.model_n, t.id, t.status, t.visibility
+FROM lrm.generations g JOIN lrm.calls c ON c.n = g.call_n JOIN lrm.traces t ON t.generation_n = g.n
+WHERE g.n > $after AND ($models IS NULL OR list_contains($models, c.model_n)) ORDER BY g.n LIMIT $chunk
+"""
+_REPLACE = (
+    "DELETE FROM lrm.traces WHERE generation_n IN (SELECT generation_n FROM reread)",
+    # What was graded is no longer what stands there; the next fill grades it anew.
+    "DELETE FROM lrm.verdicts WHERE generation_n IN (SELECT generation_n FROM reread WHERE retold)",
+    """
+    INSERT INTO lrm.traces
+        SELECT generation_n, id, $splitter, status, visibility, thinking, answer FROM reread
+    """,
+)
+
+
+_Reread = tuple[int, bytes, Trace, str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How many traces of a model would be read otherwise."""
+
+    model: str
+    before: str
+    """Parse status as stored."""
+    after: str
+    """Parse status as read now; the same where only the texts differ."""
+    traces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reparsed:
+    """What reading anew found."""
+
+    checked: int
+    changes: tuple[Change, ...]
+
+    @property
+    def changed(self) -> int:
+        """Traces that are read otherwise."""
+        return sum(change.traces for change in self.changes)
+
+
+def reparse(catalog: Catalog, *, models: Collection[int] | None = None, apply: bool) -> Reparsed:
+    """Split every stored response again, or those of the models with these numbers; with `apply`, keep what came out.
+
+    A trace that is read otherwise loses its verdicts: they were of another text. Reads a chunk at a time with the catalog
+    closed in between, writes a chunk in one transaction. Raises MissingError, BusyError, CatalogError.
+    """
+    chosen = None if models is None else sorted(models)
+    with catalog.reading() as connection:
+        declared = {
+            n: (name, Model.model_validate_json(declaration))
+            for n, name, declaration in connection.execute("SELECT n, name, declaration FROM lrm.models").fetchall()
+        }
+    counted: Counter[tuple[str, str, str]] = Counter()
+    checked = after = 0
+    while True:
+        with catalog.reading() as connection:
+            rows = connection.execute(_STORED, {"after": after, "models": chosen, "chunk": CHUNK}).fetchall()
+        if not rows:
+            break
+        checked += len(rows)
+        after = rows[-1][0]
+        reread = []
+        for n, generation, raw, blocked, model_n, trace_id, status, visibility in rows:
+            name, model = declared[model_n]
+            trace = splitter.split(raw, model.thinking, blocked=blocked)
+            found = hashing.trace_id(generation, trace.status, trace.thinking, trace.answer)
+            if found == trace_id and visibility == model.thinking.visibility:
+                continue
+            if found != trace_id:
+                counted[name, status, trace.status] += 1
+            reread.append((n, found, trace, model.thinking.visibility, found != trace_id))
+        if apply and reread:
+            with catalog.writing() as connection:
+                _replace(connection, reread)
+    changes = tuple(Change(*key, count) for key, count in sorted(counted.items()))
+    return Reparsed(checked, changes)
+
+
+def _replace(connection: duckdb.DuckDBPyConnection, reread: Sequence[_Reread]) -> None:
+    connection.register("reread", _table(reread))
+    for statement in _REPLACE:
+        connection.execute(statement, {"splitter": splitter.VERSION} if "$splitter" in statement else {})
+
+
+def _table(reread: Sequence[_Reread]) -> Any:
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            "generation_n": pa.array([row[0] for row in reread], pa.int32()),
+            "id": pa.array([row[1] for row in reread], pa.binary()),
+            "status": pa.array([row[2].status for row in reread], pa.string()),
+            "thinking": pa.array([row[2].thinking for row in reread], pa.string()),
+            "answer": pa.array([row[2].answer for row in reread], pa.string()),
+            "visibility": pa.array([row[3] for row in reread], pa.string()),
+            "retold": pa.array([row[4] for row in reread], pa.bool_()),
+        }
+    )
