@@ -218,6 +218,8 @@ class Runner:
         self._write_due = False
         try:
             self.journal.write()
+            if self.journal.bytes >= SEGMENT_BYTES:
+                self._close_segment()
         except LrmError as error:
             self._fault = self._fault or error
             self.stop()
@@ -231,8 +233,6 @@ class Runner:
     async def _flush(self) -> None:
         async with self._at_journal:
             await asyncio.to_thread(self.journal.flush)
-            if self.journal.bytes >= SEGMENT_BYTES:
-                self._close_segment()
 
     def _close_segment(self, *, last: bool = False) -> None:
         closed = self.journal.close() if last else self.journal.rotate()

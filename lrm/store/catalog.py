@@ -19,6 +19,10 @@ LOCK_PATIENCE_S = 20.0
 """How long to wait for another process that has the file open, in seconds."""
 
 _CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_WRITTEN = "(ROW_GROUP_SIZE 8192)"
+"""How the file is attached to be written. A commit writes its last row group anew, texts and all: at DuckDB's own size of
+122,880 rows that grows to gigabytes of long traces; a small one keeps time and memory of a merge level, and the file is
+no larger. It is not kept in the file, so each writer says it."""
 T = TypeVar("T")
 
 
@@ -94,7 +98,7 @@ class Catalog:
             rollback(connection)
             raise
         finally:
-            connection.close()
+            _let_go(connection)
 
     def migrate(self) -> None:
         """Bring an older file up to date. Raises CatalogError for a file of a newer version."""
@@ -113,8 +117,9 @@ class Catalog:
         """Attach the file to an in-memory connection as `alias`, to be written; make or migrate it first."""
         with self.writing():
             pass
-        quoted = str(self.path).replace("'", "''")
-        patiently(lambda: connection.execute(f"ATTACH '{quoted}' AS {alias}"), self.path, LOCK_PATIENCE_S)
+        patiently(
+            lambda: connection.execute(f"ATTACH {self._quoted} AS {alias} {_WRITTEN}"), self.path, LOCK_PATIENCE_S
+        )
 
     def attach(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
         """Attach the file read-only to an in-memory connection as `alias`; an absent file as an empty catalog.
@@ -129,8 +134,9 @@ class Catalog:
             migrations.apply(connection, self.path)
             connection.execute("USE memory")
             return
-        quoted = str(self.path).replace("'", "''")
-        patiently(lambda: connection.execute(f"ATTACH '{quoted}' AS {alias} (READ_ONLY)"), self.path, LOCK_PATIENCE_S)
+        patiently(
+            lambda: connection.execute(f"ATTACH {self._quoted} AS {alias} (READ_ONLY)"), self.path, LOCK_PATIENCE_S
+        )
         if migrations.pending(connection, self.path, alias):
             connection.execute(f"DETACH {alias}")
             self.migrate()
@@ -147,7 +153,7 @@ class Catalog:
                 with storing(self.path):
                     migrations.apply(connection, self.path)
             finally:
-                connection.close()
+                _let_go(connection)
             try:
                 os.link(draft.path, self.path)
             except FileExistsError:
@@ -160,12 +166,36 @@ class Catalog:
             with suppress(OSError):
                 draft.path.unlink()
 
+    @property
+    def _quoted(self) -> str:
+        """The path as a string of SQL."""
+        return "'" + str(self.path).replace("'", "''") + "'"
+
     def _connect(self, *, read_only: bool, patience_s: float) -> duckdb.DuckDBPyConnection:
         import duckdb
 
-        return patiently(
-            lambda: duckdb.connect(str(self.path), read_only=read_only, config=dict(_CONFIG)), self.path, patience_s
-        )
+        if read_only:
+            return patiently(
+                lambda: duckdb.connect(str(self.path), read_only=True, config=dict(_CONFIG)), self.path, patience_s
+            )
+        connection = duckdb.connect(":memory:", config=dict(_CONFIG))
+        try:
+            patiently(lambda: connection.execute(f"ATTACH {self._quoted} AS catalog {_WRITTEN}"), self.path, patience_s)
+            connection.execute("USE catalog")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close a connection of `_connect`, its file first. What was committed is safe, whether or not that goes well."""
+    import duckdb
+
+    with suppress(duckdb.Error):
+        connection.execute("USE memory")
+        connection.execute("DETACH catalog")
+    connection.close()
 
 
 def workspace(temp: Path | None = None) -> duckdb.DuckDBPyConnection:

@@ -86,6 +86,7 @@ class Journal:
         self._header = orjson.dumps(Header(journal=FORMAT, lrm=__version__, run=run, models=models)) + b"\n"
         self._number = 0
         self._fd = -1
+        self._full: list[int] = []
         self._waiting: list[bytes] = []
         self.written = 0
         """Records in the present segment."""
@@ -126,21 +127,24 @@ class Journal:
         self.bytes += count
 
     def flush(self) -> None:
-        """Wait until everything written is on the disk."""
+        """Wait until everything written is on the disk. May run in a thread beside `append`, `write` and `rotate`."""
+        present = self._fd
         try:
-            os.fsync(self._fd)
+            while self._full:
+                os.fsync(self._full[0])
+                os.close(self._full.pop(0))
+            os.fsync(present)
         except OSError as error:
             raise _cannot_write(self.path, error) from error
 
     def rotate(self) -> Path | None:
-        """Close the present segment on disk, begin the next and return the closed one; None when it holds no record."""
+        """Begin the next segment and return the one before; None when it holds no record. The next `flush` flushes both."""
         if not self.written:
             return None
         self.write()
-        self.flush()
         closed = self.path
-        descriptor, self._fd = self._fd, -1
-        os.close(descriptor)
+        self._full.append(self._fd)
+        self._fd = -1
         self._open()
         return closed
 
@@ -152,12 +156,11 @@ class Journal:
         try:
             self.write()
             self.flush()
-        except CatalogError:
-            os.close(self._fd)
+        finally:
+            for descriptor in (*self._full, self._fd):
+                os.close(descriptor)
+            self._full.clear()
             self._fd = -1
-            raise
-        os.close(self._fd)
-        self._fd = -1
         if self.written:
             return last
         last.unlink(missing_ok=True)
