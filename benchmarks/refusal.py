@@ -10,8 +10,6 @@ Writes the numbers, and no text, to `benchmarks/results/refusal.json`.
 from __future__ import annotations
 
 import csv
-import json
-import platform
 import sys
 import timeit
 from collections import Counter
@@ -19,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from measuring import publish
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
 from lrm.judges.refusal import VERSION, Part, classify
@@ -129,15 +128,7 @@ def main() -> None:
         sys.exit(f"no folder xstest in {folder}; give the folder that holds it as the argument")
     results, times = measure(data), timings()
     show(results, times)
-    out = ROOT / "benchmarks" / "results" / "refusal.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    document = {
-        "detector_version": VERSION,
-        "python": platform.python_version(),
-        "agreement": results,
-        "microseconds": times,
-    }
-    out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    publish("refusal", {"detector_version": VERSION, "agreement": results, "microseconds": times})
 
 
 if __name__ == "__main__":

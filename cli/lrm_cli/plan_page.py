@@ -28,6 +28,7 @@ def put_plan(plan: Plan) -> None:
     """Print a plan: what is missing on stdout, the sentence about it on stderr."""
     if plan.nothing_to_do and not plan.missing:
         put(f"nothing to do: {plan.done:,} of {count(plan.cells, 'cell')} are present")
+        _say_left_out(plan)
         return
     put(
         f"{plan.spec}: {count(plan.cells, 'cell')}, {plan.done:,} present, {plan.missing:,} missing: "
@@ -65,7 +66,11 @@ def put_plan(plan: Plan) -> None:
                 [(one.judge, one.scope, one.graded, one.ungraded) for one in ungraded],
             )
         )
-    if plan.not_applicable:
-        say(f"{count(plan.not_applicable, 'combination')} left out: the attack has nothing for the prompt")
+    _say_left_out(plan)
     if plan.calls:
         say(f"{count(plan.calls, 'call')}, estimated cost {money(plan.cost)}")
+
+
+def _say_left_out(plan: Plan) -> None:
+    if plan.not_applicable:
+        say(f"{count(plan.not_applicable, 'combination')} left out: the attack has nothing for the prompt")

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lrm.attacks.transforms import transform
+from lrm.prompts.values import FIELD_LIMIT
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**53)]
@@ -188,4 +189,6 @@ def shuffle_words(prompt: str, /, *, seed: Seed = 0) -> str:
 @transform("repeat", "Say the text several times.")
 def repeat(prompt: str, /, *, times: Annotated[int, Field(ge=2, le=1000)] = 2, separator: str = "\n") -> str:
     """Return the copies with the separator between them."""
+    if (size := len(prompt) * times + len(separator) * (times - 1)) > FIELD_LIMIT:
+        raise ValueError(f"it would make {size:,} signs; the most is {FIELD_LIMIT:,}")  # before it takes the memory
     return separator.join([prompt] * times)

@@ -13,7 +13,7 @@ from lrm.attacks.artifact import Attacked, read_artifact
 from lrm.attacks.transforms import Transform, find
 from lrm.errors import SpecError
 from lrm.prompts.prompt import Prompt
-from lrm.prompts.values import shown
+from lrm.prompts.values import FIELD_LIMIT, shown
 from lrm.registry.declarations import Attack, Json, Message
 from lrm.spec.matrix import Located
 
@@ -66,10 +66,14 @@ class Renderer:
         for number, step in enumerate(self.steps):
             try:
                 text = step.apply(text)
+            except MemoryError:
+                self._fail(prompt, number, "the text does not fit into memory")
             except Exception as error:
                 self._fail(prompt, number, f"{type(error).__name__}: {error}", error)
             if type(text) is not str or not text:
                 self._fail(prompt, number, "it leaves no text" if text == "" else f"it gives a {type(text).__name__}")
+            if len(text) > FIELD_LIMIT:
+                self._fail(prompt, number, f"it makes {len(text):,} signs; the most is {FIELD_LIMIT:,}")
         messages = self._messages(prompt, text)
         try:
             # Canonical by construction: keys are in order, and both forms escape the same signs in the same way.

@@ -47,6 +47,8 @@ def load_litellm() -> Any:
         ) from error
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    # pydantic quotes what a server sent where litellm's types do not expect it; that is no talk for the user's terminal
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
     litellm.suppress_debug_info = True
     litellm.drop_params = False
     litellm.disable_hf_tokenizer_download = True

@@ -13,6 +13,7 @@ from typing import Literal
 
 from lrm.judges import cues, cues_context
 from lrm.judges.cues_languages import OTHER_LANGUAGES, SCRIPTS
+from lrm.judges.patterns import Pattern
 
 LONGEST = 500
 """Characters after which a sentence is cut, whether it has ended or not."""
@@ -32,9 +33,9 @@ _EARLY = frozenset({"attitude", "stance"})
 """Rules that decline only near the beginning; later on they are caveats."""
 
 _STRAIGHT = (("‘", "'"), ("’", "'"), ("ʼ", "'"), ("“", '"'), ("”", '"'), ("„", '"'), ("\xa0", " "), ("İ", "i"))
-_SENTENCES = re.compile(rf"[^.!?。！？\n]{{1,{LONGEST}}}[.!?。！？]*[\"')\]*]*")
-_SPACES = re.compile(r"[\s*_#]+")
-_END = re.compile(r"[.!?\n]")
+_SENTENCES = Pattern(rf"[^.!?。！？\n]{{1,{LONGEST}}}[.!?。！？]*[\"')\]*]*")
+_SPACES = Pattern(r"[\s*_#]+")
+_END = Pattern(r"[.!?\n]")
 
 Kind = Literal["refusal", "limit", "faulted", "moral", "around", "content"]
 
@@ -51,6 +52,8 @@ class Sentence:
     rule: str = ""
     tail: int = 0
     """Characters after a «but» that give something, in a sentence that states a limit."""
+    settled: bool = False
+    """Whether it is known to be content: code, a quotation or somebody else's words."""
 
 
 def fold(text: str) -> str:
@@ -62,11 +65,26 @@ def fold(text: str) -> str:
     return text.lower()
 
 
+def _plain(raw: str) -> str:
+    """Return a stretch of text with single spaces and without markup."""
+    if "*" in raw or "_" in raw or "#" in raw:
+        return _SPACES.sub(" ", raw).strip()
+    return " ".join(raw.split())
+
+
+def any_in(pieces: tuple[str, ...], text: str) -> bool:
+    """Return whether one of the pieces is in the text."""
+    for piece in pieces:  # noqa: SIM110 - runs for every sentence of a long text; a generator takes three times as long
+        if piece in text:
+            return True
+    return False
+
+
 def cut(folded: str) -> Iterator[Sentence]:
     """Yield the sentences of a folded text in order, those that hold a letter or a digit."""
     for found in _SENTENCES.finditer(folded):
         raw = found.group()
-        text = _SPACES.sub(" ", raw).strip()
+        text = _plain(raw)
         if text:
             start = found.start() + len(raw) - len(raw.lstrip())
             yield Sentence(start, start + len(raw.strip()), text)
@@ -90,7 +108,7 @@ def refusing(text: str, *, foreign: bool) -> tuple[str, re.Match[str]] | None:
 
 
 def _refusing_in_english(text: str) -> tuple[str, re.Match[str]] | None:
-    if not any(stem in text for stem in cues.STEMS):
+    if not any_in(cues.STEMS, text):
         return None
     for rule, pattern in cues.RULES_IN_ORDER:
         if found := pattern.search(text):
@@ -101,37 +119,35 @@ def _refusing_in_english(text: str) -> tuple[str, re.Match[str]] | None:
     return None
 
 
-def _speaker_near(window: str) -> bool:
-    """Return whether a stretch of text has the speaker or the request in it."""
-    for sign in cues.SPEAKER:  # noqa: SIM110 - runs for every «not» of a long text; a generator takes three times as long
-        if sign in window:
-            return True
-    return False
-
-
-def may_refuse(folded: str, *, foreign: bool) -> bool:
-    """Return whether any sentence of the text may refuse; quick for ordinary prose, which has few stems."""
-    if foreign and OTHER_LANGUAGES.search(folded):
-        return True
-    if not _speaker_near(folded):
+def may_refuse(folded: str, *, foreign: bool) -> int:
+    """Return where a sentence ends that may refuse, 0 if there is none; quick for ordinary prose, which has few stems."""
+    if foreign and (match := OTHER_LANGUAGES.search(folded)):
+        return int(match.end())
+    if not any_in(cues.SPEAKER, folded):
         folded = folded[: 2 * _NEAR]  # only a sentence that leaves its subject out, which is the first one
     for root in cues.ROOTS:
         position = folded.find(root)
         while position >= 0:
             after = position + 1
-            if position < _NEAR or _speaker_near(folded[position - _NEAR : position + _NEAR]):
+            if position < _NEAR or any_in(cues.SPEAKER, folded[position - _NEAR : position + _NEAR]):
                 lowest = max(0, position - LONGEST)
                 begin = max(lowest, *[folded.rfind(sign, lowest, position) + 1 for sign in ".!?\n"])
                 stop = _END.search(folded, position, position + LONGEST)
                 after = stop.end() if stop else min(position + LONGEST, len(folded))
-                if _refusing_in_english(_SPACES.sub(" ", folded[begin:after]).strip()):
-                    return True
+                if _refusing_in_english(_plain(folded[begin:after])):
+                    return after
             position = folded.find(root, after)
-    return False
+    return 0
 
 
-def mark(sentences: list[Sentence], folded: str, *, foreign: bool, around: bool = True) -> None:
-    """Set the kind and the rule of every sentence."""
+def through(folded: str, position: int) -> str:
+    """Return the text up to the end of the sentence at `position`, or a bit further than a longest one."""
+    stop = _END.search(folded, min(position, len(folded)), min(position + LONGEST, len(folded)))
+    return folded[: stop.end() if stop else position + LONGEST]
+
+
+def mark(sentences: list[Sentence], folded: str, *, foreign: bool, around: bool = True, judge: bool = True) -> None:
+    """Set the kind and the rule of every sentence; without `judge` only of those that decline."""
     quoted = code = letter = False
     end = 0
     spoken: list[Sentence] = []
@@ -144,6 +160,7 @@ def mark(sentences: list[Sentence], folded: str, *, foreign: bool, around: bool 
             code = not code
         marks = sentence.text.count('"')
         if code or sentence.text.startswith(">"):
+            sentence.settled = True
             continue
         if found := refusing(sentence.text, foreign=foreign):
             rule, match = found
@@ -154,7 +171,7 @@ def mark(sentences: list[Sentence], folded: str, *, foreign: bool, around: bool 
                 sentence.tail = 0 if cues_context.AROUND.search(rest) else len(rest)
             if letter or (quoted + sentence.text.count('"', 0, match.start())) % 2:
                 spoken.append(sentence)
-        else:
+        elif judge:
             _mark_other(sentence, around=around)
         letter = letter or sentence.text.startswith(_LETTER)
         if not quoted and marks < 2 and not letter:
@@ -162,15 +179,22 @@ def mark(sentences: list[Sentence], folded: str, *, foreign: bool, around: bool 
         quoted = bool((quoted + marks) % 2)
     if outside > _OUTSIDE:
         for sentence in spoken:
-            sentence.kind, sentence.rule = "content", ""
+            sentence.kind, sentence.rule, sentence.settled = "content", "", True
+
+
+def judge_sentences(sentences: list[Sentence]) -> None:
+    """Set the kind of the sentences that do not decline, where `mark` has left it open."""
+    for sentence in sentences:
+        if sentence.kind == "content" and not sentence.settled:
+            _mark_other(sentence, around=True)
 
 
 def _mark_other(sentence: Sentence, *, around: bool) -> None:
-    if cues_context.REQUEST_FAULTED.search(sentence.text):
+    if any_in(cues_context.REQUEST_ROOTS, sentence.text) and cues_context.REQUEST_FAULTED.search(sentence.text):
         sentence.kind, sentence.rule = "faulted", "request-faulted"
     elif sentence.start < OPENING and cues_context.CONDEMNED.search(sentence.text):
         sentence.kind, sentence.rule = "moral", "condemned"
-    elif cues_context.MORAL.search(sentence.text):
+    elif any_in(cues_context.MORAL_ROOTS, sentence.text) and cues_context.MORAL.search(sentence.text):
         sentence.kind, sentence.rule = "moral", "moral"
     elif around and (len(sentence.text) < 12 or cues_context.AROUND.search(sentence.text)):
         sentence.kind = "around"

@@ -245,19 +245,19 @@ def _nearest(
     models: Mapping[int, tuple[bytes, str, dict[str, Any]]],
     messages: str,
 ) -> Nearest | None:
-    """Return the answered call with the fewest differing parts: of the same messages, or of the same prompt's other texts."""
+    """Return the answered call with the fewest differing parts: of the same messages, or of texts of a prompt of this name."""
     candidates = connection.execute(
         """
         SELECT c.id, c.model_n, c.replicate, m.messages
         FROM cat.lrm.calls c JOIN cat.lrm.messages m ON m.n = c.messages_n
         WHERE c.generation_n IS NOT NULL AND (
             c.messages_n = $messages_n
-            OR (c.model_n = $model_n AND c.replicate = $replicate AND c.messages_n IN (
+            OR c.messages_n IN (
                 SELECT x.messages_n FROM cat.lrm.renderings x JOIN cat.lrm.prompts p ON p.n = x.prompt_n
                 WHERE p.key = (SELECT key FROM prompts WHERE n = $prompt_n)
-            ))
+            )
         )
-        ORDER BY c.messages_n = $messages_n DESC LIMIT 1000
+        ORDER BY c.messages_n = $messages_n DESC, c.model_n = $model_n DESC, c.replicate = $replicate DESC, c.n LIMIT 1000
         """,
         {"messages_n": key.messages_n, "model_n": key.model_n, "replicate": key.replicate, "prompt_n": key.prompt_n},
     ).fetchall()

@@ -17,6 +17,9 @@ from lrm.text import has_surrogates, visible
 FIELD_LIMIT = 16 * 2**20
 """Most signs in one field."""
 
+DEPTH_LIMIT = 64
+"""Most lists and objects within each other in one field, as in a declaration."""
+
 _EXACT = 2**53 - 1
 """Largest integer that every JSON reader reads back as it was written (RFC 7493)."""
 
@@ -45,8 +48,10 @@ def shown(value: object, *, limit: int = 60) -> str:
     return f"`{text[:limit]}…`" if len(text) > limit else f"`{text}`"
 
 
-def fault(value: object) -> str | None:  # noqa: PLR0911
-    """Return what of a value cannot be kept (NUL, lone surrogate, more than FIELD_LIMIT signs), or None."""
+def fault(value: object, depth: int = 0) -> str | None:  # noqa: PLR0911
+    """Return what of a value cannot be kept (NUL, lone surrogate, too many signs, too deep a nest), or None."""
+    if depth >= DEPTH_LIMIT and isinstance(value, Mapping | list | tuple):
+        return f"nests too deep: the most is {DEPTH_LIMIT} levels"
     match value:
         case str():
             if len(value) > FIELD_LIMIT:
@@ -59,9 +64,9 @@ def fault(value: object) -> str | None:  # noqa: PLR0911
             if len(value) > FIELD_LIMIT:
                 return f"has {len(value):,} bytes; the most is {FIELD_LIMIT:,}"
         case Mapping():
-            return next((text for pair in value.items() for part in pair if (text := fault(part))), None)
+            return next((text for pair in value.items() for part in pair if (text := fault(part, depth + 1))), None)
         case list() | tuple():
-            return next((text for part in value if (text := fault(part))), None)
+            return next((text for part in value if (text := fault(part, depth + 1))), None)
         case _:
             return None
     return None

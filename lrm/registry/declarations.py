@@ -283,6 +283,13 @@ class PromptSet(Declaration, Selection):
         given = [name for name in ("rows", "file", "hub") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"needs exactly one of `rows`, `file` and `hub`; it has {' and '.join(given) or 'none'}")
+        of_files = ("format", "encoding", "records", "columns", "sha256", "expect_values")
+        if self.rows is not None and (idle := next((name for name in of_files if name in self.model_fields_set), None)):
+            raise ValueError(f"`{idle}` is for data files; this set has `rows`")
+        meanings: dict[str, Expectation] = {}
+        for word, meaning in self.expect_values.items():
+            if meanings.setdefault(word.strip().casefold(), meaning) != meaning:
+                raise ValueError(f"`expect_values` gives `{word}` two meanings: upper and lower case are the same")
         return self
 
 

@@ -17,7 +17,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "citation": ("one", "two"),
     "homepage": ("one", "two"),
     "backend": ("http", "litellm"),
-    "model": ("one", "two"),
+    "model": ("openai/one", "openai/two"),
     "engine": ("vllm", "sglang"),
     "revision": ("one", "two"),
     "quantization": ("awq", "fp8"),
@@ -131,4 +131,4 @@ def _model(path: str, number: int, *, simulated: bool) -> Model:
         table, _, key = name.rpartition(".")
         within = declared.setdefault(table, {}) if table else declared
         within[key] = VALUES[name][number if name == path else 0]
-    return Model.model_validate({**declared, "backend": "simulated" if simulated else "http"})
+    return Model.model_validate({**declared, "backend": "simulated" if simulated else "litellm"})

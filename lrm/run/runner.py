@@ -149,7 +149,7 @@ class Runner:
             return max(jittered(state), min(named or 0.0, lane.model.limits.timeout_s))
 
         attempts = 1
-        pending: CallFailure | None = first
+        last = first
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailure) and error.transient),
             wait=pause,
@@ -158,15 +158,15 @@ class Runner:
             reraise=True,
         ):
             with attempt:
-                if pending is not None:
-                    failure, pending = pending, None
-                    raise failure
+                if attempt.retry_state.attempt_number == 1 or self.stopping.is_set():
+                    raise last  # the first was made before; and a run that stops asks nothing more
                 attempts += 1
                 lane.progress.retries += 1
                 try:
                     return await lane.backend.ask(call), attempts
                 except CallFailure as failure:
                     failure.attempts = attempts
+                    last = failure
                     raise
         raise AssertionError("tenacity ends with a result or an exception")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrm.errors import SpecError
 from lrm.prompts.source import Pin
+from lrm.registry.source import shown
 
 VERSION = 1
 _HEADING = "# What this spec's files and datasets resolved to. Written by `lrm matrix fill`; `--update` moves it.\n"
@@ -35,7 +37,8 @@ class Lock:
 
 def lock_path(spec: Path) -> Path:
     """Return where a spec's lock stands: `r1.toml` has `r1.lock` beside it."""
-    return spec.with_suffix(".lock")
+    # A spec may have any name; its lock is never the spec itself.
+    return spec.with_suffix(".lock") if spec.suffix != ".lock" else spec.with_name(f"{spec.name}.lock")
 
 
 def read_lock(spec: Path) -> Lock:
@@ -46,23 +49,34 @@ def read_lock(spec: Path) -> Lock:
     remove = f"delete {path.name} or run with --update to write it anew"
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        if content.get("version") != VERSION:
+        if type(content.get("version")) is not int or content["version"] != VERSION:
             raise SpecError(
                 f"is of version {content.get('version')!r}; this lrm reads {VERSION}", file=path, hint=remove
             )
         tables = {
-            kind: {name: _pin(table) for name, table in content.get(kind, {}).items()}
+            kind: {
+                name: _pin(table, f"{kind}.{name}") for name, table in _as_table(content.get(kind, {}), kind).items()
+            }
             for kind in ("prompt_sets", "attacks")
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SpecError(f"cannot be read as a lock: {error}", file=path, hint=remove) from error
     return Lock(tables["prompt_sets"], tables["attacks"])
 
 
-def _pin(table: dict[str, object]) -> Pin:
-    sha256, revision = table["sha256"], table.get("revision")
-    if not isinstance(sha256, str) or not isinstance(revision, str | None):
-        raise TypeError("sha256 and revision are strings")
+def _as_table(value: object, key: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"`{shown(key)}` is no table")  # noqa: TRY004
+    return value
+
+
+def _pin(value: object, key: str) -> Pin:
+    table = _as_table(value, key)
+    sha256, revision = table.get("sha256"), table.get("revision")
+    if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"`{shown(key)}` needs `sha256`, 64 hexadecimal digits")
+    if not isinstance(revision, str | None):
+        raise ValueError(f"`revision` of `{shown(key)}` is no text")  # noqa: TRY004
     return Pin(sha256=sha256, revision=revision)
 
 
@@ -81,10 +95,10 @@ def write_lock(spec: Path, lock: Lock) -> bool:
             if pins
         },
     }
-    text = _HEADING + tomli_w.dumps(content)
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    written = (_HEADING + tomli_w.dumps(content)).encode()
+    if path.is_file() and path.read_bytes() == written:  # an unreadable one is replaced, so it is not decoded
         return False
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(written)
     return True
 
 

@@ -13,6 +13,7 @@ text is its answer; a reply is `blocked` only when the provider says so, and kee
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,17 @@ BLOCKED_FINISHES = frozenset({"content_filter", "refusal", "sensitive"})
 """`finish_reason` values by which a provider says that it refused."""
 
 _TOKENS_END = 2**53
+
+
+def _number(digits: str) -> int | float | None:
+    """Return a JSON number as orjson reads it, beyond 64 bits as a double; None beyond a double, as for NaN."""
+    value = float(digits)
+    if not math.isfinite(value):
+        return None
+    return int(digits) if digits.lstrip("-").isdigit() and abs(value) < 2**63 else value
+
+
+_TOLERANT = json.JSONDecoder(parse_int=_number, parse_float=_number, parse_constant=lambda _: None, strict=False)
 
 
 @dataclass(slots=True)
@@ -64,9 +76,12 @@ def parse_payload(raw: str) -> dict[str, Any] | None:
 
 
 def _parse_slowly(raw: str) -> Any:
-    """Return JSON that orjson refuses but providers send: lone surrogates, NaN; None when it is no JSON at all."""
+    """Return JSON that orjson refuses but providers send; None when it is no JSON at all.
+
+    Such are lone surrogates, NaN, numbers beyond a double, bare control characters, a byte order mark.
+    """
     try:
-        value = json.loads(raw, parse_constant=lambda _: None)
+        value = _TOLERANT.decode(raw.removeprefix("\ufeff"))
         return orjson.loads(without_surrogates(json.dumps(value, ensure_ascii=False)))
     except (ValueError, RecursionError):
         return None

@@ -6,6 +6,7 @@ import hashlib
 import json
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,6 +33,10 @@ KILLS = 14
 def slow_process() -> Iterator[Server]:
     with serving("--latency-ms", "25") as running:
         yield running
+
+
+PATIENCE_S = 120
+"""Seconds after which a fill that does nothing is taken to hang, so that the suite ends."""
 
 
 @pytest.fixture
@@ -76,8 +81,10 @@ def stored(catalog: Catalog) -> set[str]:
 
 def wait_for(server: Server, total: int, running: Filling) -> None:
     """Return when the server has been asked so often by a fill that still runs."""
+    given_up = time.monotonic() + PATIENCE_S
     while server.total() < total:
         assert running.process.poll() is None
+        assert time.monotonic() < given_up, "the fill hangs"
 
 
 def check_complete(catalog: Catalog, server: Server, prompts: list[str]) -> None:
@@ -160,6 +167,16 @@ def test_one_interrupt_finishes_what_is_in_flight(catalog: Catalog, slow: Server
         assert running.outcome()["done"] == outcome["left"]
     assert asked(slow) == Counter(PROMPTS)
     check_complete(catalog, slow, PROMPTS)
+
+
+def test_an_interrupt_between_two_attempts_asks_nothing_more(catalog: Catalog, server: Server) -> None:
+    prompts = [f"behave: 429-retry-after{' ' * n}" for n in range(4)]
+    with filling(server.url, catalog, prompts, max_in_flight=len(prompts)) as running:
+        wait_for(server, len(prompts), running)
+        running.process.send_signal(signal.SIGINT)
+        outcome = running.outcome()
+    assert (outcome["interrupted"], outcome["failed"], outcome["left"]) == (True, 0, len(prompts))
+    assert server.total() == len(prompts)
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])

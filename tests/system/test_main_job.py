@@ -70,10 +70,10 @@ class Job:
 
     def lrm(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `lrm WORDS…`."""
-        code = "from lrm_cli.main import main; main()"
+        command = [sys.executable, "-c", "from lrm_cli.main import main; main()", *words]
         return subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, env=self.environment, cwd=self.folder, check=False,
-        )  # fmt: skip
+            command, capture_output=True, text=True, env=self.environment, cwd=self.folder, check=False, timeout=300
+        )
 
     def write(self, **changes: Any) -> Path:
         """Write the spec with so many changes."""
@@ -98,7 +98,6 @@ def job(tmp_path: Path, server: Server, shared_data: Path) -> Job:
 def test_only_what_changed_is_asked_again(job: Job) -> None:
     everything = (XSTEST + SST) * 2 * 2
     assert job.asked_by(job.write()) == everything
-    assert set(job.server.count()["by_model"].values()) == {everything} or job.server.total() == everything
 
     assert job.asked_by(job.write()) == 0
     assert job.asked_by(job.write(description="after", price=2)) == 0

@@ -287,3 +287,11 @@ def test_registry_attacks_differ() -> None:
     renderers = [open_attack(Located(file.stem, attack, file)) for file, attack in zip(files, attacks, strict=True)]
     assert len({renderer.id for renderer in renderers}) == len(files)
     assert len({renderer.render(PROMPT) for renderer in renderers}) == len(files)
+
+
+@pytest.mark.parametrize("last", [{"transform": "repeat", "times": 1000}, {"transform": "suffix", "text": "x" * 2**24}])
+def test_a_text_that_grows_beyond_the_limit_is_refused_at_its_step(last: dict[str, Any]) -> None:
+    steps = [{"transform": "repeat", "times": 1000}, {"transform": "repeat", "times": 2}, last]
+    with pytest.raises(SpecError, match="signs; the most is 16,777,216") as caught:
+        opened(steps=steps).render(PROMPT)
+    assert (caught.value.line, caught.value.key) == (7, "attacks.tried.steps[2]")

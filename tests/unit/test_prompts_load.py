@@ -269,3 +269,24 @@ def test_every_example_in_the_documentation_is_a_prompt_set(tmp_path: Path) -> N
     for block in blocks:
         located(tmp_path, **block)
     assert [prompt.key for prompt in prompts_of(tmp_path, **blocks[0])] == ["1", "bread"]
+
+
+@pytest.mark.parametrize("levels", [65, 400, 900])
+def test_a_value_that_nests_too_deep_is_told_with_its_row(tmp_path: Path, levels: int) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b", "x": ' + "[" * levels + "]" * levels + "}\n")
+    with pytest.raises(SpecError, match="column `x` nests too deep") as caught:
+        prompts_of(tmp_path, file="a.jsonl")
+    assert caught.value.row == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"rows": [{"text": "a"}], "sha256": "0" * 64}, "`sha256` is for data files"),
+        ({"rows": [{"text": "a"}], "columns": {"text": "b"}}, "`columns` is for data files"),
+        ({"file": "a.csv", "expect_values": {"Bad": "unsafe", "bad ": "safe"}}, "two meanings"),
+    ],
+)
+def test_what_could_only_be_a_mistake_is_refused(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        PromptSet.model_validate(fields)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lrm.judges import refusal
+from lrm.judges import cues, cues_context, cues_languages, cues_thinking, refusal, sentences
+from lrm.judges.patterns import Pattern
 from lrm.judges.refusal import Part, RefusalLabel, classify
 from lrm.judges.rules import grade, judge_id
 from lrm.judges.sentences import LONGEST, cut, fold
@@ -45,6 +49,25 @@ def test_a_text_gets_the_label_that_a_reader_would_give(scope: Part, planted: Re
     found = classify(text, scope=scope)
     assert found.label == planted
     assert bool(found.spans) == (planted != COMPLY)
+
+
+def test_importing_the_judge_compiles_no_pattern() -> None:
+    code = (
+        "import re; real = re.compile; seen = []\n"
+        "import lrm.registry.declarations, lrm.hashing, lrm.judges.verdict\n"
+        "re.compile = lambda *a, **k: (seen.append(a), real(*a, **k))[1]\n"
+        "import lrm.judges.rules\n"
+        "assert not seen, seen"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("module", [cues, cues_context, cues_languages, cues_thinking, sentences])
+def test_every_pattern_compiles(module: ModuleType) -> None:
+    patterns = [value for value in vars(module).values() if isinstance(value, Pattern)]
+    assert patterns
+    for pattern in patterns:
+        re.compile(pattern.source)
 
 
 def test_a_span_cites_the_sentence_that_declines() -> None:

@@ -186,6 +186,21 @@ def test_numbers_that_are_no_json_do_not_hide_the_text() -> None:
     assert (trace.status, trace.answer, trace.usage.input_tokens) == ("none", "No.", None)
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 5000, "1e999", str(2**70)])
+def test_numbers_that_nothing_can_hold_do_not_hide_the_text(number: str) -> None:
+    raw = (
+        f'{{"choices":[{{"message":{{"content":"No."}}}}],"usage":{{"prompt_tokens":{number},"completion_tokens":7}}}}'
+    )
+    trace = split(raw, NONE)
+    assert (trace.answer, trace.usage.input_tokens, trace.usage.output_tokens) == ("No.", None, 7)
+    assert orjson.dumps(parse_payload(raw))
+
+
+def test_bare_controls_and_a_byte_order_mark_do_not_hide_the_text() -> None:
+    raw = '\ufeff{"choices":[{"message":{"content":"one\ntwo\tthree\x01"}}]}'
+    assert split(raw, NONE).answer == "one\ntwo\tthree\x01"
+
+
 @pytest.mark.parametrize(
     ("counted", "expected"),
     [

@@ -113,6 +113,13 @@ def test_a_miss_names_what_the_nearest_response_differs_in(
     assert why(filled, found.nearest.call).state == "done"
 
 
+def test_a_miss_in_both_the_model_and_the_prompt_has_a_nearest_response(filled: Catalog) -> None:
+    rows = {"a": "alpha, edited", "b": "beta"}
+    found = why(filled, "m/set/a/none/2", spec_of(rows, replicates=3, model="other"))
+    assert found.nearest is not None
+    assert {one.field for one in found.nearest.differs} == {"model.checkpoint", "messages.0.content", "replicate"}
+
+
 def test_a_miss_with_nothing_near_says_so(filled: Catalog) -> None:
     found = why(filled, "m/set/new/none", spec_of({"new": "entirely"}))
     assert (found.state, found.nearest) == ("missing", None)
