@@ -83,7 +83,7 @@ def test_debug_lets_the_traceback_through() -> None:
     [
         ["--nothing"],
         ["matrix", "fill"],
-        ["matrix", "fill", "spec.toml", "--limit", "0"],
+        ["matrix", "fill", "spec.toml", "--limit", "-1"],
         ["matrix", "fill", "spec.toml", "--replicates", "x"],
         ["matrix", "plan", "spec.toml", "--nothing"],
         ["registry", "list", "colours"],

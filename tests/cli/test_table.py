@@ -61,8 +61,9 @@ def rate(**fields: object) -> Rate:
 
 
 def test_results_never_pool_kinds_of_visibility() -> None:
-    _, rows = results([rate(), rate(visibility="summary", unsafe=0)])
-    assert [row[2] for row in rows] == ["30.0 % of 10", "0.0 % of 10"]
+    headings, rows = results([rate(), rate(visibility="summary", unsafe=0)])
+    assert headings[:4] == ("model", "attack", "thinking", "unsafe answers")
+    assert [row[2:4] for row in rows] == [("visible", "30.0 % of 10"), ("summary", "0.0 % of 10")]
 
 
 def test_results_name_what_was_left_out() -> None:
