@@ -56,6 +56,8 @@ def guarded(work: Callable[[], Any], *, debug: bool) -> Any:
         complain(f"{place}{error.strerror or error}")
         return USAGE
     except Exception as error:
+        if str(error) == "Query interrupted":  # a RuntimeError: what DuckDB makes of a Ctrl-C while it works
+            return interrupted()
         if debug:
             raise
         complain(f"{type(error).__name__}: {error}")

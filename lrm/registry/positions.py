@@ -8,17 +8,18 @@ from collections.abc import Mapping
 
 Keys = tuple[str | int, ...]
 
-# Possessive quantifiers: each string is read once, whatever is in it.
+# Unrolled loops: each string is read once. Possessive quantifiers would say it shorter, and are wrong in early releases of
+# Python 3.11.
 _STRING = re.compile(
-    r'"""(?:[^"\\]++|\\[\s\S]|"(?!""))*+"""(?:"{0,2}+)'
-    r"|'''(?:[^']++|'(?!''))*+'''(?:'{0,2}+)"
-    r'|"(?:[^"\\\n]++|\\.)*+"'
-    r"|'[^'\n]*+'"
+    r'"""[^"\\]*(?:(?:\\[\s\S]|"(?!""))[^"\\]*)*"""(?:"{0,2})'
+    r"|'''[^']*(?:'(?!'')[^']*)*'''(?:'{0,2})"
+    r'|"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
+    r"|'[^'\n]*'"
 )
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]++")
-_BLANKS = re.compile(r"[ \t]*+")
-_BETWEEN = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
-_SCALAR = re.compile(r"[^,\]}#\n]++")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_BLANKS = re.compile(r"[ \t]*")
+_BETWEEN = re.compile(r"[ \t\n]*(?:#[^\n]*[ \t\n]*)*")
+_SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
 def positions(text: str, *, depth: int | None = None) -> Mapping[Keys, int]:
