@@ -30,7 +30,7 @@ TABLE = (
 )
 
 
-def guarded(work: Callable[[], Any], *, debug: bool) -> Any:
+def guarded(work: Callable[[], Any], *, debug: bool) -> Any:  # noqa: PLR0911 - one a kind of ending
     """Return what `work` returns, or print why it ended and return an exit code. Lets click's own exceptions through.
 
     With `debug` every exception goes up with its traceback.
