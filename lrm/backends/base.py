@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from lrm.registry.declarations import Model
-
 FailureClass = Literal[
     "rate_limited",  # 429, 503 with Retry-After
     "server",  # 5xx
@@ -95,12 +93,4 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Give back connections."""
-        ...
-
-
-class OpenBackend(Protocol):
-    """Makes a backend for a model; raises ModelError when it cannot be asked at all (no key, no package)."""
-
-    def __call__(self, model: Model) -> Backend:
-        """Return a backend that is ready to be asked."""
         ...

@@ -91,27 +91,10 @@ class Catalog:
         try:
             with storing(self.path):
                 migrations.apply(connection, self.path)
-                connection.execute("BEGIN")
+            with transaction(connection, self.path):
                 yield connection
-                connection.execute("COMMIT")
-        except BaseException:
-            rollback(connection)
-            raise
         finally:
             _let_go(connection)
-
-    def migrate(self) -> None:
-        """Bring an older file up to date. Raises CatalogError for a file of a newer version."""
-        from lrm.store import migrations
-
-        connection = self._connect(read_only=True, patience_s=LOCK_PATIENCE_S)
-        try:
-            pending = migrations.pending(connection, self.path)
-        finally:
-            connection.close()
-        if pending:
-            with self.writing():
-                pass
 
     def attach_for_writing(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
         """Attach the file to an in-memory connection as `alias`, to be written; make or migrate it first."""
@@ -139,7 +122,8 @@ class Catalog:
         )
         if migrations.pending(connection, self.path, alias):
             connection.execute(f"DETACH {alias}")
-            self.migrate()
+            with self.writing():
+                pass
             self.attach(connection, alias)
 
     def _make(self) -> None:
@@ -255,6 +239,19 @@ def storing(path: Path) -> Iterator[None]:
         duckdb.OutOfMemoryException,
     ) as error:
         raise _unusable(error, path) from error
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
+    """Commit what the block does, or roll it back on an exception. Raises CatalogError as `storing` does."""
+    try:
+        with storing(path):
+            connection.execute("BEGIN")
+            yield
+            connection.execute("COMMIT")
+    except BaseException:
+        rollback(connection)
+        raise
 
 
 def rollback(connection: duckdb.DuckDBPyConnection) -> None:

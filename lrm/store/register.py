@@ -11,7 +11,7 @@ from lrm.errors import BusyError
 from lrm.plan.workspace import Workspace
 from lrm.registry.identity import declaration_json
 from lrm.spec.matrix import Matrix
-from lrm.store.catalog import rollback, storing
+from lrm.store.catalog import transaction
 
 if TYPE_CHECKING:
     import duckdb
@@ -105,13 +105,8 @@ def _written(space: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
     space.detach()
     space.catalog.attach_for_writing(connection, "cat")
     try:
-        with storing(space.catalog.path):
-            connection.execute("BEGIN")
+        with transaction(connection, space.catalog.path):
             yield connection
-            connection.execute("COMMIT")
-    except BaseException:
-        rollback(connection)
-        raise
     finally:
         connection.execute("DETACH cat")
 
