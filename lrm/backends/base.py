@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 
 import orjson
 
+from lrm.traces.trace import Usage
+
 FailureClass = Literal[
     "rate_limited",  # 429, 503 with Retry-After
     "server",  # 5xx
@@ -47,6 +49,20 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What a provider says, in a response's headers, may still be asked of it. None is not said."""
+
+    requests: int | None = None
+    """Requests left in the present window."""
+    requests_reset_s: float | None = None
+    """Seconds until the window of requests is new, from when the response came."""
+    tokens: int | None = None
+    """Tokens left in the present window."""
+    tokens_reset_s: float | None = None
+    """Seconds until the window of tokens is new."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back for a call: a result, whether an answer, an empty one or a provider's refusal."""
 
@@ -60,6 +76,10 @@ class Reply:
     """The provider's `system_fingerprint`, stored so that drift can be reported."""
     sent: str | None = None
     """JSON text of what was effectively sent, where it differs from the declaration; None when it does not."""
+    usage: Usage = Usage()
+    """Tokens as the payload counts them; the catalog reads them again from `raw`."""
+    quota: Quota | None = None
+    """What may still be asked, where the headers say it."""
 
 
 class CallFailure(Exception):  # noqa: N818 - a failure is the field's word, and a result here
@@ -72,12 +92,14 @@ class CallFailure(Exception):  # noqa: N818 - a failure is the field's word, and
         *,
         retry_after_s: float | None = None,
         status: int | None = None,
+        quota: Quota | None = None,
     ) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind: FailureClass = kind
         self.message = message
         self.retry_after_s = retry_after_s
         self.status = status
+        self.quota = quota
         self.attempts = 1
         """Attempts made for the call so far; the runner counts them up."""
 

@@ -98,7 +98,17 @@ class Limits(Strict):
 
     max_in_flight: int = Field(default=32, ge=1, le=10_000, description="Calls under way at the same time.")
     timeout_s: float = Field(default=600, gt=0, le=86_400, description="Seconds for one attempt.")
+    stall_s: float | None = Field(
+        default=None, gt=0, le=86_400, description="Seconds without a byte after which a reply that has begun is given up."
+    )
+    deadline_s: float | None = Field(
+        default=None, gt=0, description="Seconds for one call with all its attempts and pauses; default: no limit."
+    )
     max_attempts: int = Field(default=5, ge=1, le=100, description="Attempts for one call when failures are transient.")
+    requests_per_minute: float | None = Field(default=None, gt=0, description="Requests begun a minute, at most.")
+    tokens_per_minute: float | None = Field(
+        default=None, gt=0, description="Tokens a minute, at most: prompt and reply, by what earlier replies took."
+    )
 
 
 class Planted(Strict):
@@ -181,6 +191,10 @@ class Model(Declaration):
         description="Environment variable that holds the key; never the key.",
     )
     price: Price | None = None
+    batch: bool = Field(
+        default=False,
+        description="Send calls through the provider's batch endpoint: cheaper, and answered within a day. Only litellm.",
+    )
     limits: Limits = Field(default_factory=Limits)
 
     @model_validator(mode="after")
@@ -207,6 +221,8 @@ class Model(Declaration):
                 f"backend `litellm` with an `endpoint` needs a provider that says how to speak to it: "
                 f"model = 'openai/{self.model}' (or hosted_vllm/…); or use backend = 'http'"
             )
+        if self.batch and self.backend != "litellm":
+            raise ValueError("`batch` is only for backend = 'litellm'")
         if self.simulation is not None and self.backend != "simulated":
             raise ValueError("`simulation` is only for backend = 'simulated'")
         return self

@@ -43,6 +43,11 @@ class Catalog:
         return self.path.with_name(self.path.name + ".journal")
 
     @property
+    def runs_folder(self) -> Path:
+        """Folder of what fills say of themselves and are told while they run, and of their logs."""
+        return self.path.with_name(self.path.name + ".runs")
+
+    @property
     def lock_file(self) -> Path:
         """File whose lock a fill holds; the holder's name is beside it."""
         return self.path.with_name(self.path.name + ".filling")

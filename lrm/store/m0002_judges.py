@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lrm.store.views import drop_views, make_views
+from lrm.store.views import drop_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +38,6 @@ CREATE TABLE lrm.imports (
 
 
 def upgrade(connection: duckdb.DuckDBPyConnection) -> None:
-    """Add what judges that ask models, imports and annotations need, and make the views anew."""
+    """Add what judges that ask models, imports and annotations need. The views are those of a later migration now."""
     drop_views(connection)
     connection.execute(TABLES)
-    make_views(connection)

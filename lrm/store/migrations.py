@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrm.errors import CatalogError
-from lrm.store import m0001_initial, m0002_judges
+from lrm.store import m0001_initial, m0002_judges, m0003_runner
 
 if TYPE_CHECKING:
     import duckdb
@@ -16,6 +16,7 @@ Migration = tuple[str, Callable[["duckdb.DuckDBPyConnection"], None]]
 MIGRATIONS: tuple[Migration, ...] = (
     ("m0001_initial", m0001_initial.upgrade),
     ("m0002_judges", m0002_judges.upgrade),
+    ("m0003_runner", m0003_runner.upgrade),
 )
 
 
