@@ -18,7 +18,7 @@ from typing import Any
 
 from lrm.errors import LrmError
 from lrm.plan.plan import Plan
-from lrm.run import runner
+from lrm.run import keeper
 from lrm.run.fill import fill
 from lrm.run.progress import Silent
 from lrm.spec.matrix import Matrix
@@ -57,7 +57,7 @@ def say(line: str) -> None:
 def main() -> None:
     """Fill what the first line of standard input describes."""
     given = json.loads(sys.stdin.readline())
-    runner.MERGE_S = given["merge_s"]
+    keeper.MERGE_S = given["merge_s"]
     spec = spec_of(given["url"], given["prompts"], max_in_flight=given["max_in_flight"])
     try:
         outcome = fill(spec, Catalog(Path(given["catalog"])), observer=Watch(), doing="the filling test")

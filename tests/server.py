@@ -51,6 +51,9 @@ WORDS = (
 )
 REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 REASONS |= {429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable"}
+STATUSES = (402, 403, 407, 408, 409, 410, 413, 422, 425, 451, 498, 502, 504, 520, 521, 522, 523, 524, 529)
+"""Statuses that the behaviours `status-NNN` answer with, and no more than a few words."""
+REASONS |= dict.fromkeys(STATUSES, "Words") | {201: "Created", 204: "No Content", 307: "Temporary Redirect"}
 
 Body = dict[str, Any]
 
@@ -251,10 +254,45 @@ BEHAVIOURS: dict[str, Callable[[Body, str], bytes]] = {
     "nul": _says("before\x00after", reasoning_content="zero \x00 byte"),
 }
 BEHAVIOURS |= {name: _judges(name) for name in judge_server.MODES}
+
+
+def _replies(*, status: int = 200, headers: dict[str, str] | None = None) -> Callable[[Body, str], bytes]:
+    """Return a behaviour that replies with a completion, a status and headers."""
+    headers = headers or {}
+    return lambda request, _: response(completion(request, {"content": "Well."}), status, **headers)
+
+
+OLD_DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
+OPENAI_LEFT = {"x_ratelimit_remaining_requests": "3", "x_ratelimit_reset_requests": "6m0s"}
+OPENAI_LEFT |= {"x_ratelimit_remaining_tokens": "149984", "x_ratelimit_reset_tokens": "12ms"}
+CLAUDE_LEFT = {
+    "anthropic_ratelimit_requests_remaining": "49",
+    "anthropic_ratelimit_requests_reset": "2015-10-21T07:28:30Z",
+}
+CLAUDE_LEFT |= {
+    "anthropic_ratelimit_output_tokens_remaining": "700",
+    "anthropic_ratelimit_input_tokens_remaining": "9000",
+}
+REFUSED = {"error": {"code": 403, "message": "Flagged.", "metadata": {"reasons": ["x"], "flagged_input": "…"}}}
+BEHAVIOURS |= {f"status-{status}": _fails(status, "It says no more.") for status in STATUSES}
+BEHAVIOURS |= {
+    "created": _replies(status=201),
+    "no-content": lambda *_: response(b"", 204),
+    "redirect-307": lambda *_: response(b"", 307, Location="/v1/chat/completions"),
+    "quota": _replies(headers=OPENAI_LEFT),
+    "quota-claude": _replies(headers={"Date": OLD_DATE, **CLAUDE_LEFT}),
+    "quota-nonsense": _replies(headers={"x_ratelimit_remaining_requests": "many", "RateLimit": "soon"}),
+    "429-quota": lambda *_: failure(429, "Slow down.", "rate_limit_exceeded", **OPENAI_LEFT),
+    "429-old-clock": _fails(429, "Slow down.", Date=OLD_DATE, Retry_After="Wed, 21 Oct 2015 07:28:09 GMT"),
+    "filter-in-200": _sends(orjson.dumps(REFUSED)),
+    "overloaded-in-200": _sends(b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'),
+}
 ONCE = {"500-once": "500", "429-once": "429-retry-after", "drop-once": "drop"}
 """What fails the first time that a body is seen and is `ok` afterwards."""
-SILENT = {"drop", "hang", "slow"}
+SILENT = {"drop", "hang", "slow", "stall", "drip-ok", "late-body"}
 SLOW_S = 0.05
+DRIPS, DRIP_S = 8, 0.15
+"""Pieces, and seconds between them, in which `drip-ok` sends its reply; `late-body` sends its head so much before its body."""
 
 
 class Counts:
@@ -337,7 +375,7 @@ class Connection(asyncio.Protocol):
         else:
             self.transport.write(failure(404, f"No such path: {path.decode(errors='replace')}"))
 
-    def complete(self, head: bytes, body: bytes, *, chat: bool) -> None:
+    def complete(self, head: bytes, body: bytes, *, chat: bool) -> None:  # noqa: PLR0912
         """Count a completion and do what its model or its last message says."""
         counts = self.counts
         counts.total += 1
@@ -367,6 +405,14 @@ class Connection(asyncio.Protocol):
             self.transport.close()
         elif name == "hang":
             self.deliver(None, 0)
+        elif name in {"stall", "drip-ok", "late-body"}:
+            whole = _ok(request, digest)
+            begun, step = whole.index(b"\r\n\r\n") + 4, -(-len(whole) // DRIPS)
+            if name == "drip-ok":
+                self.send_slowly([whole[at : at + step] for at in range(0, len(whole), step)], DRIP_S)
+            else:
+                head, rest = whole[:begun], whole[begun:]
+                self.send_slowly([head + rest[:40]] if name == "stall" else [head, rest], DRIPS * DRIP_S)
         elif name == "slow":
             self.deliver(_ok(request, digest), SLOW_S)
         elif name in BEHAVIOURS:
@@ -375,6 +421,13 @@ class Connection(asyncio.Protocol):
                 self.transport.close()
         else:
             self.transport.write(failure(404, f"No such behaviour: {name}", "model_not_found"))
+
+    def send_slowly(self, pieces: list[bytes], pause_s: float) -> None:
+        """Write the first piece now and each of the others a pause later."""
+        if not self.transport.is_closing():
+            self.transport.write(pieces[0])
+            if pieces[1:]:
+                asyncio.get_running_loop().call_later(pause_s, self.send_slowly, pieces[1:], pause_s)
 
     def deliver(self, data: bytes | None, after_s: float) -> None:
         """Write a response after a while; None: never."""

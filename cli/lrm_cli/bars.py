@@ -50,7 +50,7 @@ class Bars:
             self._display.update(
                 self._tasks[name],
                 completed=one.done + one.failed,
-                figures=figures(one, self._rhythms[name].a_second()),
+                figures=figures(one, self._rhythms[name].a_second(), paused=progress.paused),
             )
 
     def say(self, line: str) -> None:

@@ -9,7 +9,7 @@ import click
 from lrm_cli import exits, options
 from lrm_cli.command import Command
 from lrm_cli.output import cut, put, put_json, put_table, say
-from lrm_cli.table import count, pairs, table
+from lrm_cli.table import count, money, pairs, table
 
 if TYPE_CHECKING:
     from lrm.store.holdings import Holdings
@@ -99,6 +99,16 @@ def _put(held: Holdings) -> None:
     if held.runs:
         put()
         runs = [
-            (one.id, one.spec, f"{one.started_at:%Y-%m-%d %H:%M}", one.state, one.done, one.failed) for one in held.runs
+            (
+                one.id,
+                one.spec,
+                f"{one.started_at:%Y-%m-%d %H:%M}",
+                one.state,
+                one.done,
+                one.failed,
+                one.requests,
+                money(one.cost) if one.ended_at else None,
+            )
+            for one in held.runs
         ]
-        put_table(table(("run", "spec", "started (UTC)", "state", "done", "failed"), cut(runs, 20)))
+        put_table(table(("run", "spec", "started (UTC)", "state", "done", "failed", "requests", "cost"), cut(runs, 20)))

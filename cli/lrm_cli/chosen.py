@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,9 @@ import click
 from lrm_cli.options import AXES, open_registry
 
 if TYPE_CHECKING:
+    from lrm.backends.base import FailureClass
     from lrm.plan.plan import Plan
+    from lrm.run.budget import Caps
     from lrm.spec.lock import Lock
     from lrm.spec.matrix import Matrix
     from lrm.store.catalog import Catalog
@@ -29,16 +31,26 @@ class Chosen:
 
 
 def choose(
-    spec: Path, registry_folders: tuple[Path, ...], *, only: Sequence[str], replicates: int | None, update: bool
+    spec: Path,
+    registry_folders: tuple[Path, ...],
+    *,
+    only: Sequence[str],
+    replicates: int | None,
+    update: bool,
+    budget: Caps | None = None,
 ) -> Chosen:
-    """Return what a command was told to work on. Raises SpecError for a spec that is wrong."""
+    """Return what a command was told to work on; `budget` counts before the spec's. Raises SpecError for a wrong spec."""
     from lrm.spec.lock import Lock, read_lock
     from lrm.spec.resolve import resolve
 
     registry = open_registry(registry_folders)
     globs = parsed(only)
     whole = resolve(spec, registry, replicates=replicates)
-    matrix = resolve(spec, registry, only=globs, replicates=replicates) if globs else whole
+    if budget:
+        whole = replace(whole, budget=budget.over(whole.budget))
+    matrix = whole
+    if globs:
+        matrix = replace(resolve(spec, registry, only=globs, replicates=replicates), budget=whole.budget)
     return Chosen(matrix, whole, Lock() if update else read_lock(spec))
 
 
@@ -53,9 +65,14 @@ def parsed(only: Sequence[str]) -> dict[str, list[str]]:
     return globs
 
 
-def planned(catalog: Catalog, chosen: Chosen, limit: int | None) -> Plan:
-    """Return what a fill would do; changes nothing."""
+def planned(
+    catalog: Catalog, chosen: Chosen, limit: int | None, retry_failed: tuple[FailureClass, ...] | bool = False
+) -> Plan:
+    """Return what a fill would do; changes nothing. Raises SpecError for a budget that cannot be kept."""
     from lrm.plan import planner, workspace
+    from lrm.plan.estimate import check_prices
 
     with workspace.opened(catalog, chosen.matrix, chosen.pins) as space:
-        return planner.plan(space, limit=limit)
+        plan = planner.plan(space, limit=limit, retry_failed=retry_failed)
+        check_prices(space, plan, plan.budget)
+    return plan

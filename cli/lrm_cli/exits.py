@@ -17,6 +17,8 @@ CELLS_FAILED = 1
 """The command ran, and something that it looked at or did is not as it should be."""
 USAGE = 2
 RETRY = 3
+BUDGET = 4
+"""A cap on cost, tokens, calls or time was reached, and something is left."""
 BUG = 70
 INTERRUPTED = 130
 
@@ -25,6 +27,7 @@ TABLE = (
     (CELLS_FAILED, "ran, but cells failed or were left, or a check found problems"),
     (USAGE, "wrong usage, spec, declaration or catalog: mend it first"),
     (RETRY, "busy, or a model cannot be asked: the same command may work later"),
+    (BUDGET, "a budget was reached; run again with more to go on"),
     (BUG, "a bug in lrm"),
     (INTERRUPTED, "interrupted by Ctrl-C; nothing received is lost"),
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrm.store.rates import Rate, read_rates
-from lrm_cli import exits
+from lrm_cli import exits, plan_page
 from lrm_cli.output import put_json, put_table, say
 from lrm_cli.rates import results
 from lrm_cli.table import count, money, table
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 KEYS = (
     "spec", "run", "calls", "done", "blocked", "failed", "left", "graded", "judged", "judge_calls", "judge_failed",
-    "judge_left", "not_shown", "failures", "input_tokens", "output_tokens", "cost", "planned_cost", "seconds", "interrupted",
-    "notes", "rates",
+    "judge_left", "not_shown", "failures", "input_tokens", "output_tokens", "planned_tokens", "cost", "planned_cost",
+    "seconds", "budget", "interrupted", "notes", "rates",
 )  # fmt: skip
 
 
@@ -35,7 +35,8 @@ def outcome_object(outcome: Outcome, catalog: Catalog) -> dict[str, Any]:
             rates = read_rates(connection, outcome.plan.spec)
     failures = [{"model": model, "class": kind, "calls": calls} for model, kind, calls in outcome.failures]
     values = {
-        **own, "spec": outcome.plan.spec, "calls": outcome.plan.calls, "planned_cost": outcome.plan.cost,
+        **own, "spec": outcome.plan.spec, "calls": outcome.plan.calls, "planned_cost": outcome.plan.total_cost,
+        "planned_tokens": outcome.plan.total_tokens,
         "failures": failures, "rates": rates, "judged": dict(outcome.judged),
         "not_shown": [{"model": model, "bare": bare, "responses": all_} for model, bare, all_ in outcome.not_shown],
     }  # fmt: skip
@@ -50,6 +51,8 @@ def conclude(outcome: Outcome, catalog: Catalog, catalog_file: str | None, *, qu
         put_outcome(outcome, catalog, catalog_file, quiet=quiet)
     if outcome.interrupted:
         return exits.INTERRUPTED
+    if outcome.budget is not None:
+        return exits.BUDGET
     return exits.CELLS_FAILED if outcome.incomplete else exits.OK
 
 
@@ -96,11 +99,8 @@ def _program() -> str:
 
 def _say_outcome(outcome: Outcome) -> None:
     plan = outcome.plan
-    if plan.nothing_to_do and not plan.blocks:
-        say("nothing to do: every verdict is there")
-        return
     if plan.nothing_to_do:
-        say(f"nothing to do: {plan.done:,} of {count(plan.cells, 'cell')} are present")
+        say(plan_page.nothing_line(plan))
         return
     parts = []
     if plan.calls:
@@ -114,8 +114,7 @@ def _say_outcome(outcome: Outcome) -> None:
         parts.append(_judged(outcome))
     say(f"{'; '.join(parts)}; {outcome.seconds:.1f} s")
     if outcome.run is not None:
-        planned = f", planned {money(plan.cost)}" if plan.calls and not outcome.judge_calls else ""
-        say(f"{outcome.input_tokens:,} tokens in, {outcome.output_tokens:,} out; cost {money(outcome.cost)}{planned}")
+        say(_spent(outcome))
     for model, kind, calls in outcome.failures:
         say(f"failed: {model}: {kind}: {count(calls, 'call')}")
     for note in outcome.notes:
@@ -128,8 +127,35 @@ def _say_outcome(outcome: Outcome) -> None:
         )
     if outcome.interrupted:
         say("interrupted: run the same command again to go on")
+    elif outcome.budget is not None:
+        say(f"budget reached: {outcome.budget}; left: {_left(outcome)}: run the same command with more to go on")
     elif outcome.failed or outcome.left or outcome.judge_failed or outcome.judge_left:
         say("run the same command again to ask for what failed or was left")
+
+
+def _left(outcome: Outcome) -> str:
+    """Return what a budget left undone."""
+    parts = [count(outcome.left, "call")] if outcome.left or not outcome.judge_left else []
+    if outcome.judge_left:
+        parts.append(f"{count(outcome.judge_left, 'verdict')} by judge models")
+    elif outcome.plan.judge_calls:
+        parts.append("what judge models would have been asked")
+    return ", ".join(parts)
+
+
+def _spent(outcome: Outcome) -> str:
+    """Return what a fill took, set against what was planned: of judges that is the most that they could take."""
+    plan = outcome.plan
+    most = "at most " if plan.judge_calls else ""
+
+    def against(planned: str | None) -> str:
+        return ", which the plan could not know" if planned is None else f", planned {most}{planned}"
+
+    tokens = against(None if plan.total_tokens is None else f"{plan.total_tokens:,}")
+    cost = against(None if plan.total_cost is None else money(plan.total_cost))
+    return (
+        f"{outcome.input_tokens:,} tokens in, {outcome.output_tokens:,} out{tokens}; cost {money(outcome.cost)}{cost}"
+    )
 
 
 def _judged(outcome: Outcome) -> str:

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lrm_cli import exits, fill_page, options, plan_page
+from lrm_cli import exits, fill_page, options, plan_page, retrying
 from lrm_cli.chosen import choose, planned
-from lrm_cli.command import Command
 from lrm_cli.output import put_json
+
+if TYPE_CHECKING:
+    from lrm.backends.base import FailureClass
+    from lrm.run.budget import Caps
 
 
 @click.command(
     "fill",
-    cls=Command,
+    cls=retrying.Retrying,
     examples=(
         "lrm matrix fill specs/quickstart.toml",
         "lrm matrix fill specs/quickstart.toml --only attack=none --limit 50",
+        "lrm matrix fill specs/quickstart.toml --max-cost 5 --max-time 2h",
+        "lrm matrix fill specs/quickstart.toml --retry-failed=timeout,server",
         "lrm matrix fill specs/quickstart.toml --dry-run",
     ),
     keys=fill_page.KEYS,
 )
 @options.spec_options
+@options.budget_options
+@retrying.option
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, as `lrm matrix plan` does.")
 @click.option("--quiet", is_flag=True, help="No progress and no talk on stderr.")
 @options.catalog_option
@@ -34,6 +42,8 @@ def command(
     limit: int | None,
     replicates: int | None,
     update: bool,
+    budget: Caps,
+    retry_failed: tuple[FailureClass, ...] | bool,
     dry_run: bool,
     quiet: bool,
     catalog_file: str | None,
@@ -45,10 +55,10 @@ def command(
     Makes the catalog if there is none. A first Ctrl-C finishes what is in flight, a second stops at once; neither loses
     a response, and the same command goes on from there.
     """
-    chosen = choose(spec, registry_folders, only=only, replicates=replicates, update=update)
+    chosen = choose(spec, registry_folders, only=only, replicates=replicates, update=update, budget=budget)
     catalog = options.open_catalog(catalog_file, merge=dry_run)  # a fill merges by itself
     if dry_run:
-        plan = planned(catalog, chosen, limit)
+        plan = planned(catalog, chosen, limit, retry_failed)
         put_json(plan_page.plan_object(plan)) if as_json else plan_page.put_plan(plan)
         return exits.OK
 
@@ -58,6 +68,6 @@ def command(
     with open_observer(quiet=quiet) as observer:
         outcome = fill(
             chosen.matrix, catalog, whole=chosen.whole, pins=chosen.pins, limit=limit, observer=observer,
-            doing=f"lrm matrix fill {spec}",
+            budget=chosen.matrix.budget, retry_failed=retry_failed, doing=f"lrm matrix fill {spec}",
         )  # fmt: skip
     return fill_page.conclude(outcome, catalog, catalog_file, quiet=quiet, as_json=as_json)

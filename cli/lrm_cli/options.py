@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -22,6 +24,9 @@ Decorator = Callable[[F], F]
 
 KINDS: tuple[Kind, ...] = ("models", "prompt_sets", "attacks", "judges", "references")
 """As `lrm.registry.declarations` has them; written out, so that help and completion load no pydantic."""
+
+MAX_REPLICATES = 100_000
+"""As `lrm.spec.spec` has it; likewise."""
 
 AXES: dict[str, Kind] = {"model": "models", "prompt_set": "prompt_sets", "attack": "attacks", "judge": "judges"}
 """What `--only` may narrow, and the kind of declaration that it names."""
@@ -84,6 +89,63 @@ def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [CompletionItem(incomplete, type="file")]
 
 
+def _dollars(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return an amount of money, 0 or more; a dollar sign before it may stand or not."""
+    if value is None:
+        return None
+    try:
+        amount = float(value.strip().removeprefix("$"))
+    except ValueError:
+        amount = math.nan
+    if not 0 <= amount < math.inf:
+        raise click.BadParameter(f"`{value}` is no amount in dollars, 0 or more", ctx, param)
+    return amount
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return the seconds of a length of time."""
+    from lrm.run.budget import seconds_of
+
+    try:
+        return None if value is None else seconds_of(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def budget_options(command: F) -> F:
+    """Add `--max-cost`, `--max-tokens`, `--max-calls` and `--max-time`, which the command is given as `budget: Caps`."""
+
+    @functools.wraps(command)
+    def gathered(
+        *args: Any,
+        max_cost: float | None,
+        max_tokens: int | None,
+        max_calls: int | None,
+        max_time: float | None,
+        **others: Any,
+    ) -> Any:
+        from lrm.run.budget import Caps
+
+        return command(*args, budget=Caps(max_cost, max_tokens, max_calls, max_time), **others)
+
+    decorators = (
+        click.option(
+            "--max-cost", metavar="DOLLARS", callback=_dollars,
+            help="Spend at most so much, judges included. This and the next three count before the spec's [budget].",
+        ),
+        click.option("--max-tokens", type=click.IntRange(min=1), help="Use at most so many tokens."),
+        click.option("--max-calls", type=click.IntRange(min=1), help="Send at most so many requests, repeated ones too."),
+        click.option(
+            "--max-time", metavar="TIME", callback=_seconds,
+            help="Begin no call after so long: seconds, or 90m, '2h 30m', 1d.",
+        ),
+    )  # fmt: skip
+    result: Any = gathered
+    for decorate in reversed(decorators):
+        result = decorate(result)
+    return cast("F", result)
+
+
 def spec_options(command: F) -> F:
     """Add what plan and fill take: SPEC, `--only`, `--limit`, `--replicates` and `--update`."""
     decorators: tuple[Decorator[F], ...] = (
@@ -98,7 +160,9 @@ def spec_options(command: F) -> F:
         ),
         click.option("--limit", type=click.IntRange(min=0), help="At most so many calls; 0 only judges what is there."),
         click.option(
-            "--replicates", type=click.IntRange(1, 10_000), help="Samples of each cell, instead of what the spec says."
+            "--replicates",
+            type=click.IntRange(1, MAX_REPLICATES),
+            help="Samples of each cell, instead of what the spec says.",
         ),
         click.option(
             "--update", is_flag=True, help="Resolve files and datasets anew instead of obeying the spec's lock."

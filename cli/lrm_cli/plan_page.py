@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 KEYS = (
     "spec", "cells", "done", "blocked", "failed", "missing", "not_applicable", "calls", "judge_calls", "ungraded",
-    "cost", "nothing_to_do", "blocks", "estimates", "judges", "judge_estimates",
+    "cost", "judge_cost", "total_cost", "total_tokens", "budget", "retry_failed", "nothing_to_do", "blocks", "estimates",
+    "judges", "judge_estimates",
 )  # fmt: skip
 
 
@@ -26,11 +27,8 @@ def plan_object(plan: Plan) -> dict[str, Any]:
 
 def put_plan(plan: Plan) -> None:
     """Print a plan: what is missing on stdout, the sentence about it on stderr."""
-    if plan.nothing_to_do and not plan.blocks:
-        put("nothing to do: every verdict is there")
-        return
-    if plan.nothing_to_do and not plan.missing:
-        put(f"nothing to do: {plan.done:,} of {count(plan.cells, 'cell')} are present")
+    if plan.nothing_to_do and (plan.retry_failed or not plan.missing):
+        put(nothing_line(plan))
         _say_left_out(plan)
         return
     if not plan.blocks:  # only judges were asked for
@@ -74,12 +72,51 @@ def put_plan(plan: Plan) -> None:
             )
         )
     _say_left_out(plan)
+    if plan.retry_failed:
+        say("only calls that failed are made again")
     if plan.calls:
         say(f"{count(plan.calls, 'call')}, estimated cost {money(plan.cost)}")
     if plan.judge_calls:
         say(
-            f"judge models: at most {count(plan.judge_calls, 'question')}, and one more for a reply that cannot be read"
+            f"judge models: at most {count(plan.judge_calls, 'question')}, and one more for a reply that cannot be read; "
+            f"estimated cost at most {money(plan.judge_cost)}"
         )
+    if plan.calls and plan.judge_calls:
+        say(f"together at most {money(plan.total_cost)}")
+    if plan.budget:
+        say(budget_line(plan))
+
+
+def nothing_line(plan: Plan) -> str:
+    """Return what a plan says that has nothing to do."""
+    if not plan.blocks:  # only judges were asked for
+        return "nothing to do: every verdict is there"
+    if not plan.cells:
+        return "nothing to do: the attacks have nothing for any of the prompts"
+    present = f"{plan.done:,} of {count(plan.cells, 'cell')} are present"
+    if plan.retry_failed and plan.missing:
+        return f"nothing to do: no such call failed; {present}, {plan.missing:,} missing"
+    return f"nothing to do: {present}"
+
+
+def budget_line(plan: Plan) -> str:
+    """Return the plan's budget in a line, and whether it is enough for what is planned."""
+    caps = plan.budget
+    needs: tuple[tuple[str, float | None, float | None], ...] = (
+        ("max_cost", caps.cost, plan.total_cost),
+        ("max_tokens", caps.tokens, plan.total_tokens),
+        ("max_calls", caps.calls, plan.calls + plan.judge_calls),
+    )
+    parts = [(cap / need, name) for name, cap, need in needs if cap is not None and need is not None and need > cap]
+    if parts:
+        part, name = min(parts)
+        share = f"about {100 * part:.0f} %" if part >= 0.01 else "less than 1 %"
+        said = f"as estimated, {name} ends it after {share} of what is planned"
+    elif caps.seconds is not None or any(cap is not None and need is None for _, cap, need in needs):
+        said = "whether that is enough cannot be told beforehand"
+    else:
+        said = "enough, as estimated"
+    return f"budget: {caps.said()}: {said}"
 
 
 def _say_left_out(plan: Plan) -> None:

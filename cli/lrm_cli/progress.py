@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lrm.text import visible
 from lrm_cli.output import say
+from lrm_cli.plan_page import budget_line
 from lrm_cli.table import count, money
 
 if TYPE_CHECKING:
@@ -41,13 +42,17 @@ class Rhythm:
         return (finished - before) / (now - then) if now > then else None
 
 
-def figures(one: ModelProgress, speed: float | None) -> str:
-    """Return a model's figures: failed, left, calls a second, tokens, cost, time left."""
+def figures(one: ModelProgress, speed: float | None, *, paused: bool = False) -> str:
+    """Return a model's figures: failed, left, what holds it up or calls a second and time left, tokens, cost."""
     parts = [f"{one.left:,} left"]
     if one.failed:
         parts.insert(0, f"{one.failed:,} failed")
     if one.stopped is not None:
         parts.append("stopped")
+    elif paused:
+        parts.append("paused")
+    elif one.waiting is not None and one.left:
+        parts.append(one.waiting)
     elif speed and one.left:
         parts += [f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", f"{_clock(one.left / speed)} to go"]
     parts += [f"{one.input_tokens + one.output_tokens:,} tokens", money(one.cost)]
@@ -66,7 +71,9 @@ def planned_line(plan: Plan) -> str:
     if plan.blocks:
         parts = [f"{count(plan.calls, 'call')} to make", *parts, f"estimated cost {money(plan.cost)}"]
     if plan.judge_calls:
-        parts.append(f"then at most {count(plan.judge_calls, 'question')} to judge models")
+        parts.append(f"then at most {count(plan.judge_calls, 'question')} to judge models for {money(plan.judge_cost)}")
+    if plan.budget:
+        parts.append(budget_line(plan))
     return f"{plan.spec}: {', '.join(parts)}"
 
 
@@ -114,7 +121,13 @@ class Plain:
             input_tokens=sum(one.input_tokens for one in each), output_tokens=sum(one.output_tokens for one in each),
             cost=None if None in costs else sum(cost for cost in costs if cost is not None),
         )  # fmt: skip
-        say(f"{total.done:,} of {count(total.total, 'call')} done, {figures(total, self._rhythm.a_second())}")
+        waiting = [f"{name_of(one)}: {one.waiting}" for one in each if one.waiting and one.left]
+        held = [*(["paused"] if progress.paused else []), *waiting]
+        spent = f" (of the budget: {progress.budget})" if progress.budget else ""
+        say(
+            f"{total.done:,} of {count(total.total, 'call')} done, {figures(total, self._rhythm.a_second())}{spent}"
+            + "".join(f"; {one}" for one in held)
+        )
 
 
 @contextmanager

@@ -10,17 +10,19 @@ import orjson
 from lrm.traces.trace import Usage
 
 FailureClass = Literal[
-    "rate_limited",  # 429, 503 with Retry-After
-    "server",  # 5xx
+    "rate_limited",  # 429, 529, 503 with Retry-After, and whatever says that there is too much to do
+    "server",  # any other 5xx, and 4xx that pass by themselves (409, 425)
     "timeout",  # no answer in time
     "connection",  # refused, reset, broken off
     "bad_payload",  # an answer that is not the JSON that was promised
-    "auth",  # 401, 403, no key
+    "auth",  # 401, 403, no key, no money: nothing will be answered
     "not_found",  # 404: no such model or path
-    "context_too_long",  # the prompt does not fit
+    "context_too_long",  # the prompt does not fit, 413
     "bad_request",  # any other 4xx
     "internal",  # a fault of ours
 ]
+UNCOUNTED = Usage()
+"""The usage of a reply that counts no tokens."""
 TRANSIENT: frozenset[FailureClass] = frozenset({"rate_limited", "server", "timeout", "connection", "bad_payload"})
 
 
@@ -76,7 +78,7 @@ class Reply:
     """The provider's `system_fingerprint`, stored so that drift can be reported."""
     sent: str | None = None
     """JSON text of what was effectively sent, where it differs from the declaration; None when it does not."""
-    usage: Usage = Usage()
+    usage: Usage = UNCOUNTED
     """Tokens as the payload counts them; the catalog reads them again from `raw`."""
     quota: Quota | None = None
     """What may still be asked, where the headers say it."""
@@ -93,20 +95,23 @@ class CallFailure(Exception):  # noqa: N818 - a failure is the field's word, and
         retry_after_s: float | None = None,
         status: int | None = None,
         quota: Quota | None = None,
+        final: bool = False,
     ) -> None:
+        """Keep what is known of the attempt. `final`: another one would be paid for and come to the same."""
         super().__init__(f"{kind}: {message}")
         self.kind: FailureClass = kind
         self.message = message
         self.retry_after_s = retry_after_s
         self.status = status
         self.quota = quota
+        self.final = final
         self.attempts = 1
         """Attempts made for the call so far; the runner counts them up."""
 
     @property
     def transient(self) -> bool:
         """Whether another attempt can help."""
-        return self.kind in TRANSIENT
+        return self.kind in TRANSIENT and not self.final
 
 
 _RAW_START = '[{"content":"'

@@ -3,10 +3,15 @@
 A call whose one message has the role `raw` is a prompt, and goes to `{endpoint}/completions`. The body is spliced from
 bytes: what does not change is written once for a model, and a call's messages go in as they are, which is also how they
 were hashed.
+
+A connection that is kept is used again within four seconds or not at all, because many servers (uvicorn, Node) close theirs
+after five. Where a server still closes one just as a call goes out on it, that is a `connection` failure as any other and
+costs an attempt: the call was written, nothing tells whether the server read it, and it may have been paid for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 import urllib.request
 from typing import Any
@@ -16,17 +21,21 @@ import orjson
 
 from lrm import __version__
 from lrm.backends.base import Call, CallFailure, Reply, raw_prompt
-from lrm.backends.failures import error_object, error_text, from_status, redacted, says_blocked
+from lrm.backends.error_body import error_payload, error_text, says_blocked
+from lrm.backends.failures import class_inside, from_status, redacted
 from lrm.backends.keys import declared_key
+from lrm.backends.quota import quota_of
 from lrm.errors import ModelError
 from lrm.registry.declarations import Model
-from lrm.traces.split import first_choice, is_refused, parse_payload
+from lrm.traces.split import first_choice, is_refused, parse_payload, usage
 
 MAX_BODY_BYTES = 64 * 2**20
 """A longer response is refused: no chat completion is that long."""
 
 _PREFILL_END = '"role":"assistant"}]'
 _STREAMED_FROM_BYTES = 2**20
+_KEPT_S = 4.0
+_BLOCK_STATUSES = frozenset({400, 403, 422, 451})
 SHORTEST_REPLACED = 8
 """Shorter keys are placeholders such as `EMPTY`; in a reply they may be ordinary words."""
 
@@ -57,8 +66,11 @@ class HttpBackend:
         self._url = URL(url)
         self._raw_url = URL(completions_url(str(model.endpoint)))
         self._timeout_s = model.limits.timeout_s
+        self._stall_s = model.limits.stall_s
+        self._choiceless: set[bytes] = set()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=model.limits.max_in_flight),
+            # What is in flight is the runner's to bound, and may be more than was declared when it began.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_S),
             timeout=aiohttp.ClientTimeout(total=model.limits.timeout_s),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -67,24 +79,22 @@ class HttpBackend:
 
     async def ask(self, call: Call) -> Reply:
         """Return the reply to one call; raises CallFailure. One attempt, no redirect followed."""
-        import aiohttp
-
         prompt = raw_prompt(call.messages)
         url = self._url if prompt is None else self._raw_url
         body = self._body(call) if prompt is None else self._raw_body(call, prompt)
         data = body if len(body) < _STREAMED_FROM_BYTES else io.BytesIO(body)
         try:
             async with self._session.post(url, data=data, allow_redirects=False) as response:
-                received = await _read(response)
+                received = _whole(response) or await _read(response, self._stall_s)
                 status, headers = response.status, response.headers
+        except CallFailure:
+            raise
         except TimeoutError as error:
             raise CallFailure("timeout", f"no answer within {self._timeout_s:g} s") from error
-        except aiohttp.ClientResponseError as error:
-            raise CallFailure("bad_payload", self._words("not an HTTP response", error)) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise CallFailure("connection", self._words("no connection, or it broke off", error)) from error
-        if status == 200:
-            return self._reply(received)
+        except Exception as error:
+            raise self._broken(error) from error
+        if 200 <= status < 300:
+            return self._reply(call, status, received, headers)
         return self._refusal(status, received, headers)
 
     async def close(self) -> None:
@@ -109,19 +119,20 @@ class HttpBackend:
         parts.append(b"}")
         return b"".join(parts)
 
-    def _reply(self, received: bytes) -> Reply:
-        """Return the reply that a response with status 200 is; raises CallFailure when it is no completion."""
+    def _reply(self, call: Call, status: int, received: bytes, headers: Any) -> Reply:
+        """Return the reply that a success is; raises CallFailure when it is no completion."""
         try:
             raw = received.decode()
             payload = parse_payload(raw)
         except UnicodeDecodeError as error:
-            raise CallFailure("bad_payload", f"the response is not UTF-8: {error.reason}", status=200) from error
+            raise CallFailure("bad_payload", f"the response is not UTF-8: {error.reason}", status=status) from error
         choice = None if payload is None else first_choice(payload)
         if payload is None or choice is None:
-            raise self._no_choice(payload, raw)
+            return self._no_choice(call, status, raw, headers)
         if choice.get("finish_reason") == "error":
-            said = redacted(error_text(choice, "the provider broke off"), self._secrets)
-            raise CallFailure("server", said, status=200)
+            raise self._error_inside(choice, error_text(choice, "the provider broke off"), headers) or CallFailure(
+                "server", redacted(error_text(choice, "the provider broke off"), self._secrets), status=status
+            )
         if self._key is not None and self._key in raw:
             raw = raw.replace(self._key, "[key]")
         fingerprint = payload.get("system_fingerprint")
@@ -130,51 +141,109 @@ class HttpBackend:
             blocked=is_refused(choice),
             cost=_reported_cost(payload),
             fingerprint=fingerprint if isinstance(fingerprint, str) else None,
+            usage=usage(payload),
+            quota=quota_of(headers),
         )
 
-    def _no_choice(self, payload: dict[str, Any] | None, raw: str) -> CallFailure:
-        """Return the failure that a response with status 200 and without a choice is; some wrap an error in one."""
+    def _no_choice(self, call: Call, status: int, raw: str, headers: Any) -> Reply:
+        """Return a blocked reply where a success says that a filter refused; raises CallFailure otherwise.
+
+        What is no JSON comes from something between, and is asked again. JSON without a completion may be a slip of the
+        provider's; when the same call gets it twice it is what the server answers, and further ones would only be paid for.
+        """
+        payload = error_payload(raw)
         if payload is None:
-            return CallFailure(
-                "bad_payload", redacted(f"the response is not JSON: {raw[:200]}", self._secrets), status=200
-            )
-        code = error_object(payload).get("code")
-        if isinstance(payload.get("error"), dict) and type(code) is int and 400 <= code < 600:
-            return from_status(code, payload, raw, headers={}, secrets=self._secrets)
-        said = redacted(f"the response has no `choices`: {error_text(payload, raw)[:200]}", self._secrets)
-        return CallFailure("bad_payload", said, status=200)
+            what = f"the response is not JSON: {raw}" if raw.strip() else f"HTTP {status} without a body"
+            raise CallFailure("bad_payload", redacted(what, self._secrets), status=status)
+        if payload.get("error") is not None and says_blocked(payload):
+            return self._blocked(raw, payload, headers)
+        inside = self._error_inside(payload, raw, headers)
+        if inside is not None:
+            raise inside
+        said = redacted(f"the response has no `choices`: {error_text(payload, raw)}", self._secrets)
+        twice = call.id in self._choiceless
+        self._choiceless.add(call.id)
+        raise CallFailure("bad_payload", said, status=status, quota=quota_of(headers), final=twice)
+
+    def _error_inside(self, payload: dict[str, Any], text: str, headers: Any) -> CallFailure | None:
+        """Return the failure that an error inside a success is, where it says by a status or a code which; None elsewhere."""
+        error = payload.get("error")
+        if not isinstance(error, dict):
+            return None
+        code = error.get("code")
+        if type(code) is int and 400 <= code < 600:
+            return from_status(code, payload, text, headers=headers, secrets=self._secrets)
+        kind = class_inside(payload)
+        if kind is None:
+            return None
+        said = redacted(error_text(payload, text), self._secrets)
+        return CallFailure(kind, said, status=200, quota=quota_of(headers))
 
     def _refusal(self, status: int, received: bytes, headers: Any) -> Reply:
         """Return a blocked reply where an error says that a content filter refused; raises CallFailure otherwise."""
         body = received.decode(errors="replace")
-        payload = parse_payload(body)
-        if payload is not None and status in {400, 403, 422} and says_blocked(payload):
-            return Reply(body if self._key is None else body.replace(self._key, "[key]"), blocked=True)
-        if 200 < status < 300:
-            raise CallFailure("bad_payload", f"HTTP {status} instead of 200", status=status)
-        if 300 <= status < 400:
-            said = redacted(
-                f"HTTP {status}: redirects to {headers.get('Location')}; set `endpoint` to that", self._secrets
-            )
-            raise CallFailure("bad_request", said, status=status)
+        payload = error_payload(body)
+        if payload is not None and status in _BLOCK_STATUSES and says_blocked(payload):
+            return self._blocked(body, payload, headers)
         raise from_status(status, payload, body, headers=headers, secrets=self._secrets)
+
+    def _blocked(self, body: str, payload: dict[str, Any], headers: Any) -> Reply:
+        raw = body if self._key is None else body.replace(self._key, "[key]")
+        return Reply(raw, blocked=True, usage=usage(payload), quota=quota_of(headers))
+
+    def _broken(self, error: Exception) -> CallFailure:
+        """Return the failure that an exception of the connection is."""
+        import aiohttp
+
+        if isinstance(error, aiohttp.ClientResponseError):
+            return CallFailure("bad_payload", self._words("not an HTTP response", error))
+        if isinstance(error, (aiohttp.ClientError, OSError)):
+            return CallFailure("connection", self._words("no connection, or it broke off", error))
+        return CallFailure("internal", self._words(type(error).__name__, error))
 
     def _words(self, what: str, error: Exception) -> str:
         return redacted(f"{what}: {str(error) or type(error).__name__}", self._secrets)
 
 
-async def _read(response: Any) -> bytes:
-    """Return the response's body; raises CallFailure when it is longer than MAX_BODY_BYTES."""
+def _whole(response: Any) -> bytes:
+    """Return the body of a response that came together with its head, as most do; empty where it did not."""
+    if not response.content.is_eof() or not _is_bounded(response):
+        return b""
+    whole: bytes = response.content.read_nowait()
+    return whole
+
+
+def _is_bounded(response: Any) -> bool:
     length = response.content_length
-    if length is not None and length <= MAX_BODY_BYTES and "Content-Encoding" not in response.headers:
+    return length is not None and length <= MAX_BODY_BYTES and "Content-Encoding" not in response.headers
+
+
+async def _read(response: Any, stall_s: float | None) -> bytes:
+    """Return the response's body; raises CallFailure when it is longer than MAX_BODY_BYTES, or stops on the way.
+
+    `stall_s`: seconds without a byte, counted from the body's first, after which it is given up; None: never.
+    """
+    if stall_s is None and _is_bounded(response):
         whole: bytes = await response.read()
         return whole
     received = bytearray()
-    async for chunk in response.content.iter_any():
-        received += chunk
-        if len(received) > MAX_BODY_BYTES:
-            response.close()
-            raise CallFailure("bad_payload", f"the response is longer than {MAX_BODY_BYTES >> 20} MiB")
+    patience = asyncio.timeout(None)
+    now = asyncio.get_running_loop().time
+    try:
+        async with patience:
+            async for chunk in response.content.iter_any():
+                received += chunk
+                if len(received) > MAX_BODY_BYTES:
+                    response.close()
+                    said = f"the response is longer than {MAX_BODY_BYTES >> 20} MiB"
+                    raise CallFailure("bad_payload", said, final=True)
+                if stall_s is not None:
+                    patience.reschedule(now() + stall_s)
+    except TimeoutError as error:
+        if not patience.expired():
+            raise
+        said = f"the reply stalled: {len(received)} bytes came, then none for {stall_s:g} s"
+        raise CallFailure("timeout", said) from error
     return bytes(received)
 
 

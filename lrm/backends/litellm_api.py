@@ -2,31 +2,44 @@
 
 litellm is imported when the first model is opened. It is kept from the network but for the calls themselves: the price
 table and the other tables are the bundled ones, no tokenizer is fetched, nothing is reported, no `.env` file is read.
+
+A reply that has begun and stalls cannot be told from one that takes long: only `limits.timeout_s` counts here, not `stall_s`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from lrm.backends.base import Call, CallFailure, Reply, raw_prompt
-from lrm.backends.failures import error_text, from_status, redacted, says_blocked
+from lrm.backends.error_body import error_text, says_blocked
+from lrm.backends.failures import class_inside, from_status, redacted
 from lrm.backends.http import SHORTEST_REPLACED, raw_request_fields, request_fields
 from lrm.backends.keys import declared_key
+from lrm.backends.litellm_error import causes_of, error_payload_of, message_of, plain_headers
+from lrm.backends.pool import ANY_SERVER
+from lrm.backends.quota import quota_of
 from lrm.errors import ModelError
 from lrm.registry.declarations import Model
 from lrm.text import without_surrogates
-from lrm.traces.split import first_choice, is_refused
+from lrm.traces.split import first_choice, is_refused, usage
 
-_ANY_SERVER = frozenset({"openai", "hosted_vllm", "custom_openai", "openai_like", "litellm_proxy", "lm_studio"})
 _NO_KEY = "no-key-declared"
+_CONNECTIONS = {
+    "AIOHTTP_CONNECTOR_LIMIT": "100000",
+    "AIOHTTP_CONNECTOR_LIMIT_PER_HOST": "100000",
+    "AIOHTTP_KEEPALIVE_TIMEOUT": "4",
+}
+"""litellm's settings for its connections, read as it is imported. What is in flight is the runner's to bound, and a connection
+is not kept for so long that the server has closed it when it is used again (see `lrm.backends.http`)."""
 _open_backends = 0
 
 
@@ -35,6 +48,8 @@ def load_litellm() -> Any:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # any other reads the folder's `.env`
+    for name, value in _CONNECTIONS.items():
+        os.environ.setdefault(name, value)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -55,7 +70,31 @@ def load_litellm() -> Any:
     litellm.telemetry = False  # pyright: ignore[reportAttributeAccessIssue]  it reads it, and does not declare it
     for callbacks in ("callbacks", "success_callback", "failure_callback", "input_callback"):
         getattr(litellm, callbacks).clear()
+    _follow_no_redirects()
     return litellm
+
+
+def _follow_no_redirects() -> None:
+    """Make the clients that litellm opens follow no redirect: httpx takes the prompt and some makes of key to any host.
+
+    litellm has no setting for it, so the two functions that make its clients are wrapped, once.
+    """
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+    from litellm.llms.openai.common_utils import BaseOpenAILLM
+
+    def staying(make: Any) -> Any:
+        @functools.wraps(make)
+        def made(*arguments: Any, **named: Any) -> Any:
+            client = make(*arguments, **named)
+            if client is not None:
+                client.follow_redirects = False
+            return client
+
+        return made
+
+    if not hasattr(AsyncHTTPHandler.create_client, "__wrapped__"):
+        AsyncHTTPHandler.create_client = staying(AsyncHTTPHandler.create_client)
+        BaseOpenAILLM._get_async_http_client = staticmethod(staying(BaseOpenAILLM._get_async_http_client))  # noqa: SLF001
 
 
 def request_arguments(model: Model) -> dict[str, Any]:
@@ -92,7 +131,7 @@ class LitellmBackend:
         self._litellm = load_litellm()
         provider = _provider(self._litellm, model)
         self._raw_client: Any = None
-        self._any_server = model.endpoint is not None and provider in _ANY_SERVER
+        self._any_server = model.endpoint is not None and provider in ANY_SERVER
         if key is not None:
             self._give_key(key)
         elif self._any_server:
@@ -103,6 +142,7 @@ class LitellmBackend:
         self._seed = None if "seed" in model.extra_body else model.sampling.seed
         self._timeout_s = model.limits.timeout_s
         self._closed = False
+        self._choiceless: set[bytes] = set()
         _open_backends += 1
 
     async def ask(self, call: Call) -> Reply:
@@ -122,8 +162,8 @@ class LitellmBackend:
         except TimeoutError as error:
             raise CallFailure("timeout", f"no answer within {self._timeout_s:g} s") from error
         except Exception as error:
-            return self._failed(error)
-        return self._reply(response)
+            return self._failed(call, error)
+        return self._reply(call, response)
 
     async def close(self) -> None:
         """Close litellm's connections when no other backend of this process uses them."""
@@ -144,67 +184,99 @@ class LitellmBackend:
         """Open the client that prompts are sent with. litellm keeps one for chats, but makes a new one for each prompt."""
         if self._raw_client is not None or not self._any_server:
             return
-        from openai import AsyncOpenAI
+        import httpx
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         key, url = self._raw_arguments["api_key"], self._raw_arguments["api_base"]
-        self._raw_client = AsyncOpenAI(api_key=key, base_url=url, timeout=self._timeout_s, max_retries=0)
+        unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=4.0)
+        staying = DefaultAsyncHttpxClient(follow_redirects=False, limits=unbounded)
+        self._raw_client = AsyncOpenAI(
+            api_key=key, base_url=url, timeout=self._timeout_s, max_retries=0, http_client=staying
+        )
         self._raw_arguments["client"] = self._raw_client
 
-    def _reply(self, response: Any) -> Reply:
+    def _reply(self, call: Call, response: Any) -> Reply:
         """Return the reply that litellm's response is; raises CallFailure where it has no choice."""
         payload = response.model_dump(warnings=False)
+        hidden = response._hidden_params  # noqa: SLF001  litellm documents it as the place of cost and headers
+        headers = plain_headers(hidden.get("additional_headers"))
         choice = first_choice(payload)
         if choice is None:
-            raise CallFailure("bad_payload", "the response has no `choices`", status=200)
+            raise self._without_choice(call, "the response has no `choices`")
         if isinstance(payload.get("error"), dict) and choice.get("message") is None and choice.get("text") is None:
-            raise self._wrapped(payload)
-        raw = self._without_key(_json(payload))
-        cost = response._hidden_params.get("response_cost")  # noqa: SLF001  litellm documents it as the place
+            raise self._wrapped(payload, headers)
+        cost = hidden.get("response_cost")
         fingerprint = payload.get("system_fingerprint")
         return Reply(
-            raw,
+            self._without_key(_json(payload)),
             blocked=is_refused(choice),
             cost=float(cost) if isinstance(cost, int | float) else None,
             fingerprint=fingerprint if isinstance(fingerprint, str) else None,
+            usage=usage(payload),
+            quota=quota_of(headers),
         )
 
-    def _wrapped(self, payload: dict[str, Any]) -> CallFailure:
+    def _wrapped(self, payload: dict[str, Any], headers: Mapping[str, str]) -> CallFailure:
         """Return the failure that an error inside a success is; litellm passes one on beside an empty completion."""
         code = payload["error"].get("code")
         said = error_text(payload, "the response is an error")
         if type(code) is int and 400 <= code < 600:
-            return from_status(code, payload, said, headers={}, secrets=self._secrets)
-        return CallFailure("bad_payload", redacted(said, self._secrets), status=200)
+            return from_status(code, payload, said, headers=headers, secrets=self._secrets)
+        kind = class_inside(payload) or "bad_payload"
+        return CallFailure(kind, redacted(said, self._secrets), status=200, quota=quota_of(headers))
 
-    def _failed(self, error: Exception) -> Reply:
+    def _failed(self, call: Call, error: Exception) -> Reply:
         """Return a blocked reply where the provider refused by a content filter; raises CallFailure for all else."""
         exceptions = self._litellm.exceptions
-        payload = _error_payload(error)
+        payload = error_payload_of(error)
         if isinstance(error, exceptions.ContentPolicyViolationError) or says_blocked(payload):
-            return Reply(self._without_key(_json(payload)), blocked=True)
-        raise self._failure(error, payload) from error
+            headers = plain_headers(getattr(error, "litellm_response_headers", None))
+            return Reply(self._without_key(_json(payload)), blocked=True, quota=quota_of(headers))
+        raise self._failure(call, error, payload) from error
 
-    def _failure(self, error: Exception, payload: dict[str, Any]) -> CallFailure:
+    def _failure(self, call: Call, error: Exception, payload: dict[str, Any]) -> CallFailure:
         """Return the failure that an exception of litellm's is."""
         import httpx
 
-        exceptions = self._litellm.exceptions
-        causes = list(_causes(error))
-        said = redacted(_message(error), self._secrets)
-        if isinstance(error, exceptions.Timeout) or any(isinstance(cause, httpx.TimeoutException) for cause in causes):
-            return CallFailure("timeout", said)
-        if isinstance(error, exceptions.ContextWindowExceededError):
-            return CallFailure("context_too_long", said, status=400)
-        if any(isinstance(cause, httpx.TransportError) for cause in causes):
-            return CallFailure("connection", said)
+        causes = list(causes_of(error))
+        said = redacted(message_of(error), self._secrets)
+        unanswered = self._unanswered(error, causes, said)
+        if unanswered is not None:
+            return unanswered
         status = getattr(error, "status_code", None)
         if not isinstance(status, int):
             return CallFailure("internal", f"{type(error).__name__}: {said}")
         an_http_error = any(isinstance(cause, httpx.HTTPStatusError) for cause in causes)
         if 200 <= status < 300 or (status == 500 and not an_http_error):
             return CallFailure("bad_payload", said)  # litellm says 500 for a success that it cannot read, too
-        headers = getattr(error, "litellm_response_headers", None)
-        return from_status(status, payload, said, headers=headers or {}, secrets=self._secrets)
+        if not an_http_error and any(getattr(cause, "status_code", None) == 422 for cause in causes):
+            # what litellm makes of an error inside a success that names no status
+            kind = class_inside(payload)
+            return self._without_choice(call, said) if kind is None else CallFailure(kind, said, status=200)
+        headers = plain_headers(getattr(error, "litellm_response_headers", None))
+        return from_status(status, payload, said, headers=headers, secrets=self._secrets)
+
+    def _unanswered(self, error: Exception, causes: list[BaseException], said: str) -> CallFailure | None:
+        """Return the failure that litellm or its client names by a class of its own; None where it has only a status."""
+        import httpx
+
+        exceptions = self._litellm.exceptions
+        if isinstance(error, exceptions.Timeout) or any(isinstance(cause, httpx.TimeoutException) for cause in causes):
+            return CallFailure("timeout", said)
+        if isinstance(error, exceptions.ContextWindowExceededError):
+            return CallFailure("context_too_long", said, status=400)
+        if any(isinstance(cause, httpx.TransportError) for cause in causes):
+            return CallFailure("connection", said)
+        return None
+
+    def _without_choice(self, call: Call, said: str) -> CallFailure:
+        """Return the failure that a success without a completion is.
+
+        As over plain HTTP: the second time it is what the provider answers, and each further one would only be paid for.
+        """
+        twice = call.id in self._choiceless
+        self._choiceless.add(call.id)
+        return CallFailure("bad_payload", said, status=200, final=twice)
 
     def _without_key(self, raw: str) -> str:
         for secret in self._secrets:
@@ -243,41 +315,6 @@ async def _close_clients(litellm: Any) -> None:
     await GLOBAL_LOGGING_WORKER.stop()
     await litellm.close_litellm_async_clients()
     litellm.in_memory_llm_clients_cache.flush_cache()
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it came from."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def _message(error: Exception) -> str:
-    """Return what an exception says, without the traceback that litellm appends to some."""
-    text = getattr(error, "message", None)
-    text = text if isinstance(text, str) and text else str(error)
-    return text.partition("\nTraceback (most recent call last)")[0] or type(error).__name__
-
-
-def _error_payload(error: Exception) -> dict[str, Any]:
-    """Return the provider's error body as litellm passes it on: in the exception, in what it came from, or in its message."""
-    for cause in _causes(error):
-        body = getattr(cause, "body", None)
-        if isinstance(body, dict):
-            return body if "error" in body else {"error": body}
-    message = _message(error)
-    start = message.find("{")
-    if start >= 0:
-        try:
-            value, _ = json.JSONDecoder().raw_decode(message, start)
-        except (ValueError, RecursionError):
-            value = None
-        if isinstance(value, dict) and "error" in value:
-            return value
-    return {"error": {"message": message}}
 
 
 def _json(payload: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from lrm.backends.base import Call, CallFailure, Hint, Reply
 from lrm.backends.simulated_text import TEXT_VERSION, Label, Picks, answer_text, thinking_text
 from lrm.errors import ModelError
 from lrm.registry.declarations import Model, Planted, Simulation
+from lrm.traces.trace import Usage
 
 Outcome = Literal["answered", "cut", "blocked", "failed"]
 _NO_HINT = Hint(prompt_set="", category=(), attack="", expect=None)
@@ -101,10 +102,9 @@ class SimulatedBackend:
                 raise CallFailure("server", "the simulated server failed, as planted", status=500)
             case "blocked":
                 message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-                payload = self._payload(call, message, "content_filter", thinking_words=0, answer_words=0)
-                return Reply(payload, blocked=True, fingerprint=_FINGERPRINT)
+                return self._reply(call, message, "content_filter", thinking_words=0, answer_words=0)
             case "answered" | "cut":
-                return Reply(self._written(call, drawn), fingerprint=_FINGERPRINT)
+                return self._written(call, drawn)
             case _:
                 assert_never(drawn.outcome)
 
@@ -147,14 +147,14 @@ class SimulatedBackend:
     def _picks(self, call: Call, purpose: bytes) -> Picks:
         return Picks(int.from_bytes(self._digest(call, purpose)))
 
-    def _written(self, call: Call, drawn: Draw) -> str:
-        """Return the payload of a call that is answered or cut off in its thinking."""
+    def _written(self, call: Call, drawn: Draw) -> Reply:
+        """Return the reply to a call that is answered or cut off in its thinking."""
         declared = self._model.thinking
         answer = None if drawn.outcome == "cut" else answer_text(drawn.answer, self._picks(call, b"answer"))
         finish = "length" if drawn.outcome == "cut" else "stop"
         message: dict[str, Any] = {"role": "assistant", "content": answer}
         if declared.visibility == "none":
-            return self._payload(call, message, finish, thinking_words=0, answer_words=_words(answer))
+            return self._reply(call, message, finish, thinking_words=0, answer_words=_words(answer))
 
         picks = self._picks(call, b"thinking")
         length = max(1, round(self._simulation.thinking_tokens * (0.5 + picks.below(1024) / 1023)))
@@ -174,31 +174,34 @@ class SimulatedBackend:
                 pass
             case _:
                 assert_never(declared.visibility)
-        return self._payload(call, message, finish, thinking_words=_words(thinking), answer_words=_words(answer))
+        return self._reply(call, message, finish, thinking_words=_words(thinking), answer_words=_words(answer))
 
-    def _payload(
+    def _reply(
         self, call: Call, message: dict[str, Any], finish: str, *, thinking_words: int, answer_words: int
-    ) -> str:
-        """Return the JSON text of a chat completion. Tokens are words here."""
+    ) -> Reply:
+        """Return the reply whose payload is this chat completion. Tokens are words here."""
         asked = sum(_words(part["content"]) for part in orjson.loads(call.messages))
-        usage: dict[str, Any] = {
-            "prompt_tokens": asked,
-            "completion_tokens": thinking_words + answer_words,
-            "total_tokens": asked + thinking_words + answer_words,
-        }
-        if self._model.thinking.visibility != "none":
-            usage["completion_tokens_details"] = {"reasoning_tokens": thinking_words}
+        said = thinking_words + answer_words
+        counted: dict[str, Any] = {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+        thinks = self._model.thinking.visibility != "none"
+        if thinks:
+            counted["completion_tokens_details"] = {"reasoning_tokens": thinking_words}
         payload = {
             "id": f"sim-{self._digest(call, b'id')[:12].hex()}",
             "object": "chat.completion",
             "created": 0,
             "model": self._model.model,
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-            "usage": usage,
+            "usage": counted,
             "system_fingerprint": _FINGERPRINT,
             "simulated": True,
         }
-        return orjson.dumps(payload).decode()
+        return Reply(
+            orjson.dumps(payload).decode(),
+            blocked=finish == "content_filter",
+            fingerprint=_FINGERPRINT,
+            usage=Usage(asked, said, thinking_words if thinks else None),
+        )
 
 
 _FINGERPRINT = f"simulated-{TEXT_VERSION}"

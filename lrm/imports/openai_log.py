@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lrm.backends.failures import error_text, redacted, says_blocked
+from lrm.backends.error_body import error_text, says_blocked
+from lrm.backends.failures import redacted
 from lrm.errors import SpecError
 from lrm.imports import chat, facts
 from lrm.imports.document import beside, not_of, read_lines

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from lrm.backends import price
-from lrm.plan.plan import Estimate, JudgeBlock
+from lrm.errors import SpecError
+from lrm.judges.open import OpenJudge, open_judge
+from lrm.plan.plan import Estimate, JudgeBlock, Plan
 from lrm.plan.workspace import Workspace, models_of
 from lrm.registry.declarations import Model
-from lrm.registry.identity import model_id
+from lrm.registry.identity import model_id, model_identity
+from lrm.registry.judges import ClassifierJudge, LlmJudge, PairwiseJudge, PanelJudge
+from lrm.registry.tables import Json
+from lrm.run.budget import Caps
 from lrm.traces.trace import Usage
 
 CHARACTERS_A_TOKEN = 4
@@ -20,13 +27,29 @@ FROM todo t JOIN slices s ON s.ix = t.ix JOIN messages m ON m.n = t.messages_n
 GROUP BY t.model_n ORDER BY min(t.seq)
 """
 
+_SAME_CHECKPOINT = """
+SELECT n, id, identity FROM cat.lrm.models WHERE json_extract_string(identity, '$.checkpoint') = $checkpoint
+"""
 _SEEN = """
 SELECT avg(g.input_tokens), avg(g.output_tokens), count(g.output_tokens)
 FROM cat.lrm.generations g JOIN cat.lrm.calls c ON c.n = g.call_n
-WHERE c.model_n IN (
-    SELECT n FROM cat.lrm.models WHERE json_extract_string(identity, '$.checkpoint') = $checkpoint
-)
+WHERE list_contains($ns, c.model_n)
 """
+
+_AS_ASKED = ""
+_ALIKE = " of the checkpoint, at this length and effort"
+_OTHERWISE = " of the checkpoint, asked otherwise"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What responses that the catalog has took, on average."""
+
+    input_tokens: float | None
+    output_tokens: float
+    responses: int
+    of: str
+    """How they were asked, as an ending of a sentence."""
 
 
 def estimates(space: Workspace) -> tuple[Estimate, ...]:
@@ -35,26 +58,21 @@ def estimates(space: Workspace) -> tuple[Estimate, ...]:
     found = []
     for model_n, name, calls, characters in space.connection.execute(_MISSING).fetchall():
         model = models[model_n]
-        seen_in, seen_out, seen = space.connection.execute(_SEEN, {"checkpoint": model.model}).fetchall()[0]
-        if seen:
-            tokens_in = round(calls * seen_in) if seen_in is not None else None
-            tokens_out: int | None = round(calls * seen_out)
-            basis = f"the mean of {seen} responses seen"
+        limit = model.sampling.max_tokens
+        seen = _seen(space, model)
+        tokens_out: int | None
+        if seen is not None:
+            each_out = seen.output_tokens if limit is None else min(limit, seen.output_tokens)
+            tokens_in = None if seen.input_tokens is None else round(calls * seen.input_tokens)
+            tokens_out = round(calls * each_out)
+            basis = f"{_mean_of(seen, 'response', 'responses')}{seen.of}"
         else:
             tokens_in = characters // CHARACTERS_A_TOKEN
-            limit = model.sampling.max_tokens
             tokens_out = None if limit is None else calls * limit
             basis = "prompt length; max_tokens at most" if limit else "prompt length; output unknown"
         cost = price.cost(_priced(model), Usage(tokens_in, tokens_out), reported=None)
-        found.append(Estimate(name, calls, tokens_in, tokens_out, cost, basis))
+        found.append(Estimate(name, calls, tokens_in, tokens_out, cost, basis, seen.responses if seen else 0))
     return tuple(found)
-
-
-_SEEN_OF_JUDGE = """
-SELECT avg(g.input_tokens), avg(g.output_tokens), count(g.output_tokens)
-FROM cat.lrm.generations g JOIN cat.lrm.calls c ON c.n = g.call_n JOIN cat.lrm.models m ON m.n = c.model_n
-WHERE list_contains($ids, m.id)
-"""
 
 
 def judge_estimates(space: Workspace, blocks: Sequence[JudgeBlock]) -> tuple[Estimate, ...]:
@@ -62,25 +80,51 @@ def judge_estimates(space: Workspace, blocks: Sequence[JudgeBlock]) -> tuple[Est
 
     A question's length depends on a response that may not be there yet, so nothing is guessed from the rubric.
     """
-    wanted: dict[str, int] = {}
-    models: dict[str, list[Model]] = {}
+    asked: dict[str, Asked] = {}
     for block in blocks:
         if block.calls + block.later:
-            asking = space.judges[block.judge_scope_n][0].asking
-            assert asking is not None
-            names = {located.declaration.model: name for name, located in space.matrix.judge_models.items()}
-            name = " and ".join(dict.fromkeys(names.get(model.model, model.model) for model in asking.models))
-            wanted[name] = wanted.get(name, 0) + block.calls + block.later
-            models.setdefault(name, []).extend(asking.models)
+            _asked_by(space, block, asked)
     found = []
-    for name, calls in wanted.items():
-        ids = [model_id(model) for model in models[name]]
-        seen_in, seen_out, seen = space.connection.execute(_SEEN_OF_JUDGE, {"ids": ids}).fetchall()[0]
-        used = Usage(round(calls * seen_in), round(calls * seen_out)) if seen and seen_in is not None else Usage()
-        cost = price.cost(_priced(models[name][0]), used, reported=None) if seen else None
-        basis = f"the mean of {seen} replies seen" if seen else "unknown until it has replied once"
-        found.append(Estimate(name, calls, used.input_tokens, used.output_tokens, cost, basis))
+    for name, one in asked.items():
+        seen = _mean(space, _numbers(space, one.models), _AS_ASKED)
+        used = Usage()
+        if seen is not None and seen.input_tokens is not None:
+            used = Usage(round(one.calls * seen.input_tokens), round(one.calls * seen.output_tokens))
+        cost = price.cost(_priced(one.models[0]), used, reported=None)
+        basis = _mean_of(seen, "reply", "replies") if seen else "unknown until it has replied once"
+        responses = seen.responses if seen else 0
+        found.append(Estimate(name, one.calls, used.input_tokens, used.output_tokens, cost, basis, responses))
     return tuple(found)
+
+
+def check_prices(space: Workspace, plan: Plan, caps: Caps) -> None:
+    """Raise SpecError where a cap on cost cannot be kept, because a model that the plan asks has no known price.
+
+    The price is known of simulated models, of those that declare one, and of those in litellm's bundled table.
+    """
+    if caps.cost is None:
+        return
+    subjects = {one.model for one in plan.estimates}
+    judges = {one.model for one in plan.judge_estimates}
+    matrix = space.matrix
+    asked = [located for name, located in matrix.models.items() if name in subjects]
+    asked += [located for name, located in matrix.judge_models.items() if name in judges and located not in asked]
+    unknown = [one for one in asked if not _price_is_known(one.declaration)]
+    if unknown:
+        names = " and ".join(f"`{one.name}`" for one in unknown)
+        first = unknown[0]
+        raise SpecError(
+            f"max_cost cannot be kept: no price is known of {names}",
+            file=first.file,
+            line=first.line,
+            key=".".join((*first.table, "price")),
+            hint="declare `price = {input = …, output = …}`, in dollars for a million tokens; "
+            "of a model that costs nothing, `price = {input = 0, output = 0}`",
+        )
+
+
+def _price_is_known(model: Model) -> bool:
+    return model.backend == "simulated" or _priced(model).price is not None
 
 
 def _priced(model: Model) -> Model:
@@ -88,3 +132,80 @@ def _priced(model: Model) -> Model:
     if model.backend != "litellm" or model.price is not None:
         return model
     return model.model_copy(update={"price": price.litellm_price(model)})
+
+
+def _mean_of(seen: Seen, one: str, several: str) -> str:
+    return f"the mean of {seen.responses} {one if seen.responses == 1 else several} seen"
+
+
+# --- what was seen ----------------------------------------------------------------------------------------------------
+
+
+def _seen(space: Workspace, model: Model) -> Seen | None:
+    """Return what the model's own responses took, else those of its checkpoint that were asked alike, else any of it."""
+    identity, own = model_identity(model), model_id(model)
+    numbers: dict[str, list[int]] = {_AS_ASKED: [], _ALIKE: [], _OTHERWISE: []}
+    rows = space.connection.execute(_SAME_CHECKPOINT, {"checkpoint": model.model}).fetchall()
+    for n, found, other in rows:
+        alike = _ALIKE if _length_and_effort(json.loads(other)) == _length_and_effort(identity) else _OTHERWISE
+        numbers[_AS_ASKED if found == own else alike].append(n)
+    means = (_mean(space, ns, of) for of, ns in numbers.items())
+    return next((mean for mean in means if mean is not None), None)
+
+
+def _length_and_effort(identity: Json) -> tuple[object, ...]:
+    """Return what of an identity decides most how long responses are."""
+    sampling = identity.get("sampling") or {}
+    return (sampling.get("max_tokens"), *(identity.get(name) for name in ("effort", "budget_tokens", "switch")))
+
+
+def _mean(space: Workspace, ns: Sequence[int], of: str) -> Seen | None:
+    if not ns:
+        return None
+    tokens_in, tokens_out, responses = space.connection.execute(_SEEN, {"ns": list(ns)}).fetchall()[0]
+    return Seen(tokens_in, tokens_out, responses, of) if responses else None
+
+
+def _numbers(space: Workspace, models: Iterable[Model]) -> list[int]:
+    """Return the catalog's numbers of models."""
+    ids = list({model_id(model) for model in models})
+    rows = space.connection.execute("SELECT n FROM cat.lrm.models WHERE list_contains($ids, id)", {"ids": ids})
+    return [n for (n,) in rows.fetchall()]
+
+
+# --- whom judges ask --------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Asked:
+    """What judges ask of one model."""
+
+    calls: int = 0
+    models: list[Model] = field(default_factory=list)
+    """The model as they ask it, each with what it adds to its declaration."""
+
+
+def _asked_by(space: Workspace, block: JudgeBlock, found: dict[str, Asked]) -> None:
+    """Add the questions that a judge's missing verdicts take, by the name of the model that is asked."""
+    judge = space.judges[block.judge_scope_n][0]
+    assert judge.asking is not None
+    verdicts = (block.calls + block.later) // judge.asking.asks
+    for leaf in _leaves(space, judge):
+        declared = leaf.declaration
+        assert leaf.asking is not None
+        assert isinstance(declared, LlmJudge | ClassifierJudge | PairwiseJudge)
+        asked = found.setdefault(declared.model, Asked())
+        asked.calls += verdicts * leaf.asking.asks
+        asked.models += leaf.asking.models
+
+
+def _leaves(space: Workspace, judge: OpenJudge) -> Iterator[OpenJudge]:
+    """Yield the judges that ask models: a judge itself, or the members of a panel and of the panels in it."""
+    if not isinstance(judge.declaration, PanelJudge):
+        if judge.asking is not None:
+            yield judge
+        return
+    matrix = space.matrix
+    for name in judge.declaration.members:
+        member = open_judge(matrix.panel_members[name], matrix.judge_models, matrix.panel_members)
+        yield from _leaves(space, member)

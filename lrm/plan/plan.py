@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lrm.run.budget import PRIOR, Caps, Expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,23 @@ class Estimate:
     """Dollars."""
     basis: str
     """Where the figures come from."""
+    seen: int = 0
+    """Responses that they are the mean of; 0 where they come from lengths and limits."""
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens of prompts and replies."""
+        return (
+            None if self.input_tokens is None or self.output_tokens is None else self.input_tokens + self.output_tokens
+        )
+
+    @property
+    def each(self) -> Expected:
+        """What one call is expected to take, as a budget takes it."""
+        if not self.calls:
+            return Expected()
+        tokens, cost = (None if total is None else total / self.calls for total in (self.tokens, self.cost))
+        return Expected(tokens, cost, max(1, min(PRIOR, self.seen)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +87,14 @@ class Plan:
     judges: tuple[JudgeBlock, ...]
     calls: int
     """Distinct calls to make; cells that render to the same messages share one."""
+    shared: int = 0
+    """Missing calls that are not among `calls`, because another running fill makes them or a batch will answer them."""
     judge_estimates: tuple[Estimate, ...] = ()
     """What judge models will take, at most; apart from `estimates`, and not in `cost`."""
+    budget: Caps = field(default_factory=Caps)
+    """What the fill may take at most."""
+    retry_failed: bool = False
+    """Whether only calls that failed are to be made, and none that is merely missing."""
 
     @property
     def cells(self) -> int:
@@ -113,11 +139,38 @@ class Plan:
     @property
     def nothing_to_do(self) -> bool:
         """Whether a fill would make no call and no verdict."""
-        return self.calls == 0 and self.ungraded == 0
+        return self.calls == 0 and self.shared == 0 and self.ungraded == 0
 
     @property
     def cost(self) -> float | None:
         """Dollars for the missing calls; None when any model's price is unknown."""
-        costs = [estimate.cost for estimate in self.estimates]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known) if len(known) == len(costs) else None
+        return _sum([one.cost for one in self.estimates])
+
+    @property
+    def judge_cost(self) -> float | None:
+        """Dollars for the questions to judge models, at most; None when any is unknown."""
+        return _sum([one.cost for one in self.judge_estimates])
+
+    @property
+    def total_cost(self) -> float | None:
+        """Dollars for both, at most; None when any is unknown."""
+        return _sum([self.cost, self.judge_cost])
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Tokens of all calls and questions, at most; None when any model's are unknown."""
+        tokens = _sum([one.tokens for one in (*self.estimates, *self.judge_estimates)])
+        return None if tokens is None else round(tokens)
+
+    def expected(self, model: str, *, as_judge: bool = False) -> Expected:
+        """Return what one call of a model is expected to take, by its name; unknown where nothing was planned for it."""
+        for one in self.judge_estimates if as_judge else self.estimates:
+            if one.model == model:
+                return one.each
+        return Expected()
+
+
+def _sum(amounts: Sequence[float | None]) -> float | None:
+    """Return a sum; None when anything of it is unknown."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from lrm.backends.base import FailureClass
 from lrm.plan.estimate import estimates, judge_estimates
 from lrm.plan.plan import Block, Plan
 from lrm.plan.verdicts import judge_blocks
@@ -34,10 +35,24 @@ _COUNT = """
 SELECT ix,
     count(messages_n) AS cells,
     count(generation_n) AS done,
-    count(*) FILTER (WHERE call_n IS NOT NULL AND generation_n IS NULL) AS failed,
+    count(*) FILTER (
+        WHERE generation_n IS NULL AND call_n IN (SELECT call_n FROM cat.lrm.failures)
+    ) AS failed,
     count(*) FILTER (WHERE generation_n IN (SELECT n FROM cat.lrm.generations WHERE status = 'blocked')) AS blocked,
     count(*) FILTER (WHERE messages_n IS NULL) AS not_applicable
 FROM matched GROUP BY ix
+"""
+
+# What others are going to answer: a running fill that claimed it, or a batch at a provider.
+_OTHERS = """
+CREATE OR REPLACE TABLE others AS
+SELECT m.model_n, m.messages_n, m.replicate, any_value(c.run) AS run
+FROM matched m JOIN cat.lrm.claims c USING (model_n, messages_n, replicate)
+WHERE m.generation_n IS NULL AND list_contains($live, c.run) GROUP BY ALL
+UNION ALL
+SELECT m.model_n, m.messages_n, m.replicate, any_value(b.key)
+FROM matched m JOIN cat.lrm.batch_calls x USING (call_n) JOIN cat.lrm.batches b ON b.key = x.batch
+WHERE m.generation_n IS NULL AND b.state IN ('intended', 'sent') GROUP BY ALL
 """
 
 _TODO = """
@@ -47,20 +62,42 @@ FROM (
     SELECT row_number() OVER (ORDER BY ix, messages_n, replicate) AS seq, *
     FROM (
         SELECT model_n, messages_n, replicate, min(ix) AS ix, arg_min(prompt_n, ix) AS prompt_n
-        FROM matched WHERE messages_n IS NOT NULL AND generation_n IS NULL
+        FROM matched m WHERE messages_n IS NOT NULL AND generation_n IS NULL
+            AND NOT EXISTS (
+                SELECT 1 FROM others o
+                WHERE o.model_n = m.model_n AND o.messages_n = m.messages_n AND o.replicate = m.replicate
+            )
+            AND NOT EXISTS (
+                SELECT 1 FROM cat.lrm.failures f WHERE f.call_n = m.call_n AND list_contains($given_up, f.run)
+            )
+            AND (NOT $only_failed OR call_n IN (
+                SELECT call_n FROM cat.lrm.failures GROUP BY call_n
+                HAVING $kinds IS NULL OR list_contains($kinds::VARCHAR[], arg_max(kind, failed_at))
+            ))
         GROUP BY model_n, messages_n, replicate
     )
 )
 WHERE $limit IS NULL OR seq <= $limit
 ORDER BY model_n, place
 """
+_TODO_CELLS = "SELECT count(*) FROM matched SEMI JOIN todo USING (model_n, messages_n, replicate)"
 
 
-def plan(space: Workspace, *, limit: int | None = None) -> Plan:
+def plan(
+    space: Workspace,
+    *,
+    limit: int | None = None,
+    live: Collection[str] = (),
+    given_up: Collection[str] = (),
+    retry_failed: Collection[FailureClass] | bool = False,
+) -> Plan:
     """Return what a fill of the workspace's matrix would do; `limit` caps the calls.
 
-    Makes the tables `matched` (each cell, with its call and response where the catalog has them), `responses` (those
-    responses, once each) and, where something is missing, `todo` (calls to make).
+    With `retry_failed` only calls that failed are made, of the classes given by their last failure, and none that is merely
+    missing. What the runs `live` have claimed, or a batch at a provider will answer, is not to be asked; nor is what failed
+    for good in one of the runs `given_up`. Makes the table `others` of the former, with who will answer it; `matched` (each
+    cell, with its call and response where the catalog has them), `responses` (those responses, once each) and, where
+    something is missing, `todo` (calls to make).
     """
     connection = space.connection
     match_cells(space)
@@ -69,17 +106,29 @@ def plan(space: Workspace, *, limit: int | None = None) -> Plan:
         _block(one.model, one.prompt_set, one.attack, counts.get(ix, (0, 0, 0, 0, 0)))
         for ix, one in enumerate(space.matrix.slices)
     )
-    calls = 0
+    calls = shared = 0
     if any(block.missing for block in blocks):
-        connection.execute(_TODO, {"limit": limit})
+        connection.execute(_OTHERS, {"live": list(live)})
+        kinds = None if isinstance(retry_failed, bool) else list(retry_failed)
+        connection.execute(
+            _TODO,
+            {"limit": limit, "given_up": list(given_up), "only_failed": retry_failed is not False, "kinds": kinds},
+        )
         calls = int(connection.execute("SELECT count(*) FROM todo").fetchall()[0][0])
-    judges = judge_blocks(space, missing=sum(block.missing for block in blocks))
+        shared = int(connection.execute("SELECT count(*) FROM others").fetchall()[0][0])
+    missing = sum(block.missing for block in blocks)
+    if missing and (limit is not None or retry_failed is not False):
+        missing = int(connection.execute(_TODO_CELLS).fetchall()[0][0])
+    judges = judge_blocks(space, missing=missing)
     return Plan(
         spec=space.matrix.name,
         blocks=blocks,
         estimates=estimates(space) if calls else (),
         judges=judges,
         calls=calls,
+        shared=shared,
+        budget=space.matrix.budget,
+        retry_failed=retry_failed is not False,
         judge_estimates=judge_estimates(space, judges) if any(one.calls or one.later for one in judges) else (),
     )
 

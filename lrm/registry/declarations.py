@@ -99,7 +99,10 @@ class Limits(Strict):
     max_in_flight: int = Field(default=32, ge=1, le=10_000, description="Calls under way at the same time.")
     timeout_s: float = Field(default=600, gt=0, le=86_400, description="Seconds for one attempt.")
     stall_s: float | None = Field(
-        default=None, gt=0, le=86_400, description="Seconds without a byte after which a reply that has begun is given up."
+        default=None,
+        gt=0,
+        le=86_400,
+        description="Seconds without a byte after which a reply that has begun is given up.",
     )
     deadline_s: float | None = Field(
         default=None, gt=0, description="Seconds for one call with all its attempts and pauses; default: no limit."

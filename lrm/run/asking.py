@@ -1,30 +1,33 @@
-"""Asking: one run over queues of calls, from opened backends to merged responses."""
+"""Asking: one round of a session over queues of calls, from opened backends to merged responses."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import signal
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lrm import __version__, clock, hashing
+from lrm import hashing
 from lrm.backends.base import Backend
 from lrm.backends.open import open_backend
-from lrm.errors import BusyError, ModelError
+from lrm.backends.open_files import allow_in_flight
+from lrm.errors import LrmError, ModelError
+from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Model
 from lrm.registry.identity import declaration_json, model_identity
+from lrm.run.budget import Expected
 from lrm.run.feed import Calls, Feed, copy_todo
+from lrm.run.keeper import Keeper
+from lrm.run.lane import Lane
 from lrm.run.progress import ModelProgress, Observer, Progress
-from lrm.run.runner import Lane, Runner
+from lrm.run.runner import Runner
+from lrm.run.session import Session
 from lrm.store.grading import Grader
 from lrm.store.journal import Journal, ModelCard
-from lrm.store.merge import Spent, merge_segment
+from lrm.store.merge import merge_segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Queue:
     """Its 32-byte identity (`i1`)."""
     total: int
     calls: Calls
+    expected: Expected | None = None
+    """What one of its calls is expected to take; None is unknown."""
 
 
 @dataclass(slots=True)
@@ -59,7 +64,7 @@ class Asked:
         return sum(one.left for one in self.progress.models.values())
 
 
-def subject_queues(space: Workspace) -> list[Queue]:
+def subject_queues(space: Workspace, planned: Plan) -> list[Queue]:
     """Return a queue for each model that the table `todo` asks; the catalog is detached afterwards."""
     space.attach()
     counts = copy_todo(space.connection)
@@ -73,32 +78,28 @@ def subject_queues(space: Workspace) -> list[Queue]:
             space.model_ids[names[n]],
             count,
             Feed(space.connection, n, space.model_ids[names[n]]),
+            planned.expected(names[n]),
         )
         for n, count in counts.items()
     ]
 
 
-def ask(space: Workspace, queues: Sequence[Queue], span: int, graders: Sequence[Grader], watch: Observer) -> Asked:
+def ask(session: Session, queues: Sequence[Queue], graders: Sequence[Grader]) -> Asked:
     """Ask what the queues hold, with the catalog detached, and return what came of it.
 
     Raises ModelError where no model can be asked at all, CatalogError where nothing can be stored.
     """
-    run = f"r{clock.now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(2)}"
-    _begin_run(space, run, span)
-    asked = Asked(run, Progress({queue.label: ModelProgress(queue.label, queue.total) for queue in queues}))
-    state = "broken"
-    try:
-        asyncio.run(_run(space, asked, queues, graders, watch))
-        state = "interrupted" if asked.interrupted else "ended"
-    finally:
-        _end_run(space, run, asked.progress, state)
+    progress = Progress(
+        {queue.label: ModelProgress(queue.label, queue.total) for queue in queues}, paused=session.paused
+    )
+    asked = Asked(session.run, progress)
+    session.asked.append(asked)
+    session.loop.run(_run(session, asked, queues, graders))
     return asked
 
 
-async def _run(
-    space: Workspace, asked: Asked, queues: Sequence[Queue], graders: Sequence[Grader], watch: Observer
-) -> None:
-    progress = asked.progress.models
+async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders: Sequence[Grader]) -> None:
+    progress, watch, catalog = asked.progress.models, session.watch, session.space.catalog
     backends, refused = _open_backends(queues)
     for name, error in refused.items():
         progress[name].stopped = error.message
@@ -107,33 +108,75 @@ async def _run(
     if not backends:
         raise next(iter(refused.values()))
     lanes = [
-        Lane(queue.label, queue.model, queue.id.hex(), queue.calls, backends[queue.label], progress[queue.label])
+        _lane(session, queue, backends[queue.label], progress[queue.label])
         for queue in queues
         if queue.label in backends
     ]
+    _fit_open_files(lanes, watch)
     cards = {queue.id.hex(): _card(queue.name, queue.model) for queue in queues if queue.label in backends}
-    journal = Journal(space.catalog.journal_folder, asked.run, cards)
+    journal = Journal(catalog.journal_folder, asked.run, cards, after=session.segments)
 
-    def merge(segment: Path) -> Mapping[str, Spent]:
-        done = merge_segment(space.catalog, segment, graders)
+    def merge(segment: Path) -> None:
+        done = merge_segment(catalog, segment, graders)
         asked.notes.extend(done.notes)
-        return done.spent
+        session.log.event("merged", responses=done.generations, failures=done.failures)
 
-    runner = Runner(lanes, journal, merge, watch, asked.progress)
-    interrupts = _on_interrupt(runner, watch)
+    def broke(error: LrmError) -> None:
+        runner.broke(error)
+
+    keeper = Keeper(journal, merge, broke, watch.say)
+    runner = session.runner = Runner(lanes, keeper, watch, asked.progress, session.budget, session.log, session.beat)
+    session.log.event("round", models=[lane.name for lane in lanes], calls=sum(lane.progress.total for lane in lanes))
+    interrupts = _on_interrupt(session, runner)
     try:
         await runner.run()
     except asyncio.CancelledError:
-        if not interrupts:
+        if not interrupts and not runner.abandoned:
             raise
+    finally:
+        _off_interrupt()
+        session.runner = None
+        session.segments = journal.number
+        for lane in lanes:
+            lane.way.close()
     with suppress(OSError):
-        space.catalog.journal_folder.rmdir()  # unless something is left in it
+        catalog.journal_folder.rmdir()  # unless something is left in it
     asked.failures = tuple(
         (lane.name, kind, count)
         for lane in lanes
         for kind, count in sorted(lane.failures.items(), key=lambda one: -one[1])
     )
-    asked.interrupted = bool(interrupts)
+    asked.interrupted = session.interrupted
+    session.publish()
+
+
+def _lane(session: Session, queue: Queue, backend: Backend, progress: ModelProgress) -> Lane:
+    gate = session.gate(queue.model)
+    expected = queue.expected or Expected()
+    return Lane(
+        queue.label,
+        queue.model,
+        queue.id.hex(),
+        queue.calls,
+        backend,
+        progress,
+        gate,
+        gate.join(queue.model.limits, expected_tokens=expected.tokens),
+        session.budget.account(queue.id, queue.label, expected),
+    )
+
+
+def _fit_open_files(lanes: Sequence[Lane], watch: Observer) -> None:
+    """Let as many connections be open as calls may be in flight; allow fewer calls where the system allows no more."""
+    wanted = sum(lane.way.cap for lane in lanes if lane.model.backend != "simulated")
+    allowed = allow_in_flight(wanted)
+    if allowed < wanted:
+        for lane in lanes:
+            lane.way.cap = max(1, lane.way.cap * allowed // wanted)
+        watch.say(
+            f"this system lets a process open so few files that {allowed:,} calls are in flight at most instead of "
+            f"{wanted:,}; raise its hard limit (`ulimit -Hn`) for more"
+        )
 
 
 def _open_backends(queues: Sequence[Queue]) -> tuple[dict[str, Backend], dict[str, ModelError]]:
@@ -147,26 +190,34 @@ def _open_backends(queues: Sequence[Queue]) -> tuple[dict[str, Backend], dict[st
     return opened, refused
 
 
-def _on_interrupt(runner: Runner, watch: Observer) -> list[int]:
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _on_interrupt(session: Session, runner: Runner) -> list[int]:
     """Make the first SIGINT or SIGTERM stop the run gently and the second at once; return the list of those received."""
     received: list[int] = []
     loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
 
     def stop(number: int) -> None:
         received.append(number)
-        if len(received) == 1:
-            watch.say("stopping: waiting for the calls in flight; once more stops at once")
-            runner.stop()
-        elif len(received) == 2 and task is not None:
-            task.cancel()
+        if len(received) == 1 and not session.interrupted:
+            session.watch.say("stopping: waiting for the calls in flight; once more stops at once")
+            session.stop()
+        else:
+            runner.abandon()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         try:
             loop.add_signal_handler(number, stop, number)
         except (ValueError, RuntimeError, NotImplementedError):
             return received  # not in the main thread: whoever runs us deals with signals
     return received
+
+
+def _off_interrupt() -> None:
+    with suppress(ValueError, RuntimeError, NotImplementedError):
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
 
 
 def _card(name: str, model: Model) -> ModelCard:
@@ -177,33 +228,3 @@ def _card(name: str, model: Model) -> ModelCard:
         visibility=model.thinking.visibility,
         simulated=model.backend == "simulated",
     )
-
-
-def _begin_run(space: Workspace, run: str, span: int) -> None:
-    with space.catalog.writing() as connection:
-        connection.execute(
-            "INSERT INTO lrm.runs VALUES (?, ?, ?, ?, NULL, 'running', NULL, NULL, ?, ?, ?)",
-            [
-                run,
-                space.matrix.name,
-                span,
-                clock.now().replace(tzinfo=None),
-                socket.gethostname(),
-                os.getpid(),
-                __version__,
-            ],
-        )
-
-
-def _end_run(space: Workspace, run: str, progress: Progress, state: str) -> None:
-    try:
-        with space.catalog.writing() as connection:
-            connection.execute(
-                "UPDATE lrm.runs SET ended_at = ?, state = ?, done = ?, failed = ? WHERE id = ?",
-                [
-                    clock.now().replace(tzinfo=None), state, sum(one.done for one in progress.models.values()),
-                    sum(one.failed for one in progress.models.values()), run,
-                ],
-            )  # fmt: skip
-    except BusyError:
-        return  # only the run's own row lacks its end

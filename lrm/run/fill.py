@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lrm import clock
+from lrm.backends.base import FailureClass
 from lrm.errors import SpecError
 from lrm.plan import planner, workspace
+from lrm.plan.estimate import check_prices
 from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
+from lrm.run.budget import Budget, Caps
 from lrm.run.progress import Observer, Outcome, Silent
 from lrm.spec.lock import Lock, lock_path, read_lock, write_lock
 from lrm.spec.matrix import Matrix
 from lrm.store.catalog import Catalog
-from lrm.store.lock import locked
+from lrm.store.live import live_runs
+from lrm.store.lock import arranging, sharing
 from lrm.store.register import register
 
 if TYPE_CHECKING:
-    from lrm.run.asking import Asked
     from lrm.run.rounds import Judged
+    from lrm.run.session import Session
 
 
 def fill(
@@ -29,34 +35,58 @@ def fill(
     whole: Matrix | None = None,
     pins: Lock | None = None,
     limit: int | None = None,
+    budget: Caps | None = None,
+    retry_failed: bool | Collection[FailureClass] = False,
     observer: Observer | None = None,
     doing: str = "lrm matrix fill",
 ) -> Outcome:
     """Ask for every call of the matrix that the catalog lacks, grade what lacks a verdict, and return what was done.
 
-    `whole` is the spec's matrix where `matrix` is a part of it (`--only`); `limit` caps the calls. A first interrupt
-    finishes what is in flight, a second stops at once; neither loses a response. Raises SpecError, BusyError, CatalogError,
-    and ModelError where no model of the matrix can be asked at all.
+    `whole` is the spec's matrix where `matrix` is a part of it (`--only`); `limit` caps the calls; `budget` goes over the
+    spec's own; `retry_failed` asks only for what failed before (of these classes). Other fills may run in the same catalog:
+    what one of them is asking is waited for, not asked again. A first interrupt finishes what is in flight, a second stops
+    at once; neither loses a response. Raises SpecError, BusyError, CatalogError, and ModelError where no model of the matrix
+    can be asked at all.
     """
     watch = observer or Silent()
     started = clock.monotonic()
-    with locked(catalog, doing):
-        if catalog.journal_folder.is_dir():
-            merge_leftovers(catalog, watch)
-        with workspace.opened(catalog, matrix, pins or Lock()) as space:
-            planned = planner.plan(space, limit=limit)
+    caps = (budget or Caps()).over(matrix.budget)
+    matrix = replace(matrix, budget=caps)
+    with sharing(catalog, doing), ExitStack() as stack:
+        with arranging(catalog):
+            if catalog.journal_folder.is_dir():
+                merge_leftovers(catalog, watch)
+            space = stack.enter_context(workspace.opened(catalog, matrix, pins or Lock()))
+            planned = planner.plan(space, limit=limit, retry_failed=retry_failed, live=live_runs(catalog))
+            check_prices(space, planned, caps)
             watch.planned(planned)
             span = register(space, whole or matrix)
             _write_lock(space, whole or matrix, watch)
             reread = reparse_redeclared(space, watch) if space.redeclared else 0
-            graded = _grade(space) if planned.ungraded or reread else 0
-            asked = _ask(space, span, watch) if planned.calls else None
-            judged = None
-            if space.asks_judges and (planned.ungraded or asked or reread) and not (asked and asked.interrupted):
+            ungraded = bool(planned.ungraded or reread)
+            asks = bool(planned.calls or planned.shared or (ungraded and space.asks_judges))
+            session = begun(stack, space, span, planned, caps, watch, doing) if asks else None
+        graded = _grade(space) if ungraded else 0
+        judged = None
+        if session is not None:
+            _ask(session, planned, limit=limit)
+            if space.asks_judges and not session.interrupted:
                 left = None if limit is None else limit - planned.calls
-                judged = _judge(space, span, watch, limit=left)
-            outcome = outcome_of(space, planned, asked, judged, graded)
+                judged = _judge(session, planned, limit=left)
+        outcome = outcome_of(space, planned, session, judged, graded)
     return replace(outcome, seconds=clock.monotonic() - started)
+
+
+def begun(
+    stack: ExitStack, space: Workspace, span: int, planned: Plan, caps: Caps, watch: Observer, doing: str
+) -> Session:
+    """Open the session of a fill until the stack closes. The caller holds the turn to number rows."""
+    from lrm.run import session
+
+    run = session.new_run()
+    desk = stack.enter_context(session.desk_of(space, run, doing, watch))
+    session.begin(space, run, span, planned)
+    return stack.enter_context(session.opened(space, run, span, desk, Budget(caps), watch, doing))
 
 
 def _write_lock(space: Workspace, whole: Matrix, watch: Observer) -> None:
@@ -86,10 +116,9 @@ def _kept_pins(whole: Matrix) -> Lock:
 
 def merge_leftovers(catalog: Catalog, watch: Observer) -> None:
     """Merge what a killed run left in its journal."""
-    from lrm.store.journal import segments
-    from lrm.store.merge import merge_all
+    from lrm.store.merge import merge_dead
 
-    merge_all(catalog, segments(catalog.journal_folder), say=watch.say)
+    merge_dead(catalog, say=watch.say)
 
 
 def reparse_redeclared(space: Workspace, watch: Observer) -> int:
@@ -111,50 +140,49 @@ def _grade(space: Workspace) -> int:
     return grade_missing(space)
 
 
-def _ask(space: Workspace, span: int, watch: Observer) -> Asked:
-    from lrm.run.asking import ask, subject_queues
-    from lrm.run.judging import graders_of
+def _ask(session: Session, planned: Plan, *, limit: int | None) -> None:
+    from lrm.run.subject_rounds import ask_subjects
 
-    return ask(space, subject_queues(space), span, graders_of(space), watch)
+    ask_subjects(session, planned, limit=limit)
 
 
-def _judge(space: Workspace, span: int, watch: Observer, *, limit: int | None) -> Judged:
+def _judge(session: Session, planned: Plan, *, limit: int | None) -> Judged:
     from lrm.run.rounds import judge_missing
 
-    return judge_missing(space, span, watch, limit=limit)
+    return judge_missing(session, planned, limit=limit)
 
 
-def outcome_of(space: Workspace, planned: Plan, asked: Asked | None, judged: Judged | None, graded: int) -> Outcome:
+def outcome_of(space: Workspace, planned: Plan, session: Session | None, judged: Judged | None, graded: int) -> Outcome:
     """Return what a fill came to; the catalog is detached."""
-    runs = [] if judged is None else judged.runs
-    every = [*([asked] if asked else []), *runs]
-    models = [one for run in every for one in run.progress.models.values()]
-    judges = [one for run in runs for one in run.progress.models.values()]
-    subjects = list(asked.progress.models.values()) if asked else []
-    costs = [one.cost for one in models]
+    if session is None:
+        return Outcome(plan=planned, run=None, graded=graded)
+    subjects = [one for asked in session.subjects for one in asked.progress.models.values()]
+    judges = [one for asked in session.judges for one in asked.progress.models.values()]
+    costs = [one.cost for one in (*subjects, *judges)]
     return Outcome(
         plan=planned,
-        run=every[0].run if every else None,
+        run=session.run,
         done=sum(one.done for one in subjects),
         blocked=sum(one.blocked for one in subjects),
         failed=sum(one.failed for one in subjects),
-        failures=tuple(failure for run in every for failure in run.failures),
-        left=sum(one.left for one in subjects),
+        failures=tuple(failure for asked in session.asked for failure in asked.failures),
+        left=sum(one.left for one in subjects) + session.left_to_others,
         graded=graded,
         judged={} if judged is None else dict(judged.verdicts),
         judge_calls=sum(one.done for one in judges),
         judge_failed=sum(one.failed for one in judges),
         judge_left=0 if judged is None else judged.left,
-        not_shown=_not_shown(space, asked) if asked else (),
-        input_tokens=sum(one.input_tokens for one in models),
-        output_tokens=sum(one.output_tokens for one in models),
+        not_shown=_not_shown(space, session.run) if subjects else (),
+        input_tokens=sum(one.input_tokens for one in (*subjects, *judges)),
+        output_tokens=sum(one.output_tokens for one in (*subjects, *judges)),
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
-        interrupted=any(run.interrupted for run in every),
-        notes=tuple(note for run in every for note in run.notes),
+        budget=session.budget.reached,
+        interrupted=session.interrupted,
+        notes=tuple(note for asked in session.asked for note in asked.notes),
     )
 
 
-def _not_shown(space: Workspace, asked: Asked) -> tuple[tuple[str, int, int], ...]:
+def _not_shown(space: Workspace, run: str) -> tuple[tuple[str, int, int], ...]:
     """Return the models whose responses of this run show nothing of the thinking that is declared."""
     with space.catalog.reading() as connection:
         return tuple(
@@ -165,6 +193,6 @@ def _not_shown(space: Workspace, asked: Asked) -> tuple[tuple[str, int, int], ..
                 JOIN lrm.calls c ON c.n = g.call_n JOIN lrm.models m ON m.n = c.model_n
                 WHERE g.run = ? GROUP BY m.name HAVING bare > 0 ORDER BY m.name
                 """,
-                [asked.run],
+                [run],
             ).fetchall()
         )

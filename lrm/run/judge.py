@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePath
 
 from lrm import clock
 from lrm.errors import MissingError, known_names_hint
-from lrm.plan.estimate import judge_estimates
+from lrm.plan.estimate import check_prices, judge_estimates
 from lrm.plan.plan import Plan
 from lrm.plan.planner import match_cells
 from lrm.plan.verdicts import judge_blocks
@@ -17,14 +18,15 @@ from lrm.registry.declarations import Model
 from lrm.registry.judges import Judge, Scope
 from lrm.registry.layers import Registry
 from lrm.registry.source import Place
-from lrm.run.fill import merge_leftovers, outcome_of, reparse_redeclared
+from lrm.run.budget import Caps
+from lrm.run.fill import begun, merge_leftovers, outcome_of, reparse_redeclared
 from lrm.run.judging import grade_missing
 from lrm.run.progress import Observer, Outcome, Silent
 from lrm.run.rounds import judge_missing
 from lrm.spec.bench import Bench, Use, seat
 from lrm.spec.matrix import Located, Matrix
 from lrm.store.catalog import Catalog
-from lrm.store.lock import locked
+from lrm.store.lock import arranging, sharing
 from lrm.store.register import register_judges
 
 _SPECS = "SELECT spec, arg_max(span_n, n), arg_max(file, n) FROM cat.lrm.spec_spans GROUP BY spec ORDER BY spec"
@@ -58,6 +60,7 @@ def judge(
     bench: Bench,
     *,
     limit: int | None = None,
+    budget: Caps | None = None,
     dry_run: bool = False,
     observer: Observer | None = None,
     doing: str = "lrm judge run",
@@ -65,35 +68,45 @@ def judge(
     """Have the judges of `bench` grade every response in the current span of a spec or import; return what was done.
 
     `spec` is a name or a spec's file; None where the catalog knows only one. The judges become part of the span, so that
-    `rates` and `verdicts` show them. `limit` caps the questions asked; `dry_run` only plans. Raises MissingError, SpecError,
+    `rates` and `verdicts` show them. `limit` caps the questions asked, `budget` what they
+    take; `dry_run` only plans. Raises MissingError, SpecError,
     BusyError, CatalogError, ModelError.
     """
     watch = observer or Silent()
     started = clock.monotonic()
+    caps = budget or Caps()
     catalog.require()
     if dry_run:
         with bare(catalog) as connection:
-            return Outcome(_planned(_open(Workspace(connection, catalog, _matrix(bench)), spec)[0]), None)
-    with locked(catalog, doing):
-        if catalog.journal_folder.is_dir():
-            merge_leftovers(catalog, watch)
-        with bare(catalog) as connection:
-            space, file = _open(Workspace(connection, catalog, _matrix(bench)), spec)
+            return Outcome(_planned(_open(Workspace(connection, catalog, _matrix(bench, caps)), spec)[0]), None)
+    with sharing(catalog, doing), ExitStack() as stack:
+        with arranging(catalog):
+            if catalog.journal_folder.is_dir():
+                merge_leftovers(catalog, watch)
+            connection = stack.enter_context(bare(catalog))
+            space, file = _open(Workspace(connection, catalog, _matrix(bench, caps)), spec)
             planned = _planned(space)
+            check_prices(space, planned, caps)
             watch.planned(planned)
             span = register_judges(space, file)
             reread = reparse_redeclared(space, watch) if space.redeclared else 0
-            graded = grade_missing(space) if planned.ungraded or reread else 0
-            judged = None
-            if space.asks_judges and (planned.ungraded or reread):
-                judged = judge_missing(space, span, watch, limit=limit)
-            outcome = outcome_of(space, planned, None, judged, graded)
+            ungraded = bool(planned.ungraded or reread)
+            asks = ungraded and space.asks_judges
+            session = begun(stack, space, span, planned, caps, watch, doing) if asks else None
+        graded = grade_missing(space) if ungraded else 0
+        judged = None if session is None else judge_missing(session, planned, limit=limit)
+        outcome = outcome_of(space, planned, session, judged, graded)
     return replace(outcome, seconds=clock.monotonic() - started)
 
 
-def _matrix(bench: Bench) -> Matrix:
+def _matrix(bench: Bench, caps: Caps) -> Matrix:
     return Matrix(
-        "", Path(), judges=tuple(bench.judges.values()), judge_models=bench.models, panel_members=bench.members
+        "",
+        Path(),
+        judges=tuple(bench.judges.values()),
+        judge_models=bench.models,
+        panel_members=bench.members,
+        budget=caps,
     )
 
 
@@ -132,4 +145,6 @@ def _named(spec: str | None, known: dict[str, tuple[int, str | None]]) -> str:
 
 def _planned(space: Workspace) -> Plan:
     judges = judge_blocks(space, missing=0)
-    return Plan(space.matrix.name, (), (), judges, 0, judge_estimates(space, judges))
+    return Plan(
+        space.matrix.name, (), (), judges, 0, budget=space.matrix.budget, judge_estimates=judge_estimates(space, judges)
+    )

@@ -27,6 +27,10 @@ class ModelProgress:
     """Dollars so far; None when a response's price is unknown."""
     stopped: str | None = None
     """Why the rest of this model's queue is not asked; None while it is."""
+    limit: int | None = None
+    """Calls that may be in flight at the moment; None where nothing limits them yet."""
+    waiting: str | None = None
+    """What it waits for: a provider that asked for a pause, a quota, a batch; None when it does not."""
 
     @property
     def left(self) -> int:
@@ -43,6 +47,10 @@ class Progress:
     """Monotonic seconds."""
     stopping: bool = False
     """Whether no new call is begun any more."""
+    paused: bool = False
+    """Whether no new call is begun until somebody lets the run go on."""
+    budget: str | None = None
+    """How much of the budget is used; None without one."""
 
 
 class Observer(Protocol):
@@ -103,6 +111,8 @@ class Outcome:
     cost: float | None = 0.0
     seconds: float = 0.0
     interrupted: bool = False
+    budget: str | None = None
+    """Which cap of the budget was reached and what was used; None while none was."""
     notes: tuple[str, ...] = ()
 
     @property

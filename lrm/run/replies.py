@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from lrm.judges.judge import Ask, Heard, Unheard
 from lrm.registry.declarations import Model
 from lrm.registry.identity import model_id
 from lrm.run.asking import Queue
+from lrm.run.budget import Expected
 from lrm.traces.trace import Trace, Usage
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ class Replies:
         self.connection.unregister("incoming_asks")
         self._added += len(rows)
 
-    def queues(self, suffix: str) -> list[Queue]:
-        """Return a queue for each model that is to be asked something."""
+    def queues(self, suffix: str, expected: Callable[[str], Expected]) -> list[Queue]:
+        """Return a queue for each model that is to be asked something; `expected` says what one of its calls takes."""
         counts = self.connection.execute(
             "SELECT model_ix, count(*) FROM judge_todo GROUP BY ALL ORDER BY ALL"
         ).fetchall()
@@ -122,7 +123,7 @@ class Replies:
             taken = {queue.label for queue in queues}
             while label in taken:
                 label += "′"
-            queues.append(Queue(label, name, model, found, int(count), Questions(self.connection, ix)))
+            queues.append(Queue(label, name, model, found, int(count), Questions(self.connection, ix), expected(name)))
         return queues
 
 

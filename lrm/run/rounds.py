@@ -8,26 +8,35 @@ on where it was; and a judge that reads replies otherwise gives new verdicts wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lrm.judges.judge import Ask, Heard, Judging, Unheard
 from lrm.judges.open import OpenJudge
 from lrm.judges.verdict import Verdict
+from lrm.plan.plan import Plan
 from lrm.plan.planner import match_cells
 from lrm.plan.verdicts import lay_out_wanted
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Model
 from lrm.registry.identity import model_id
 from lrm.registry.judges import RewardJudge, Scope
-from lrm.run.asking import Asked, ask
-from lrm.run.progress import Observer
+from lrm.run.asking import ask
 from lrm.run.replies import Replies
+from lrm.run.session import Session
 from lrm.run.subjects import Item, chunks, done, lay_out_pending
+from lrm.store.claims import claim_questions, leave_to_others
 from lrm.store.grading import VerdictRows, put_verdicts
+from lrm.store.live import live_runs
+from lrm.store.lock import arranging
+from lrm.store.merge import merge_dead
+from lrm.store.register import written
 
 MOST_ROUNDS = 100
 """A judge that still asks after so many rounds never ends."""
+LOOK_S = 5.0
+"""Seconds between two looks for replies that another fill waits for."""
 
 
 @dataclass(slots=True)
@@ -36,14 +45,8 @@ class Judged:
 
     verdicts: dict[str, int] = field(default_factory=dict)
     """New verdicts by status."""
-    runs: list[Asked] = field(default_factory=list)
     left: int = 0
     """Verdicts that are still wanted: their questions were not asked, or not finished."""
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user stopped it."""
-        return any(asked.interrupted for asked in self.runs)
 
 
 @dataclass(slots=True)
@@ -56,11 +59,12 @@ class _Case:
     calls: tuple[bytes, ...] = ()
 
 
-def judge_missing(space: Workspace, span: int, watch: Observer, *, limit: int | None = None) -> Judged:
+def judge_missing(session: Session, planned: Plan, *, limit: int | None = None) -> Judged:
     """Have every wanted verdict given that needs a model; `limit` caps the questions asked.
 
     The catalog is detached afterwards. Raises ModelError where no judge model can be asked at all, BusyError, CatalogError.
     """
+    space = session.space
     judged = Judged()
     asking = {n: one for n, one in space.judges.items() if one[0].asking is not None}
     scoring = {n: one for n, one in space.judges.items() if isinstance(one[0].declaration, RewardJudge)}
@@ -69,44 +73,75 @@ def judge_missing(space: Workspace, span: int, watch: Observer, *, limit: int | 
     space.attach()
     match_cells(space)
     lay_out_wanted(space)
-    if asking and lay_out_pending(space, asking):
-        _rounds(space, asking, span, watch, judged, limit)
-    if scoring and not judged.interrupted:
+    only_run = session.run if planned.retry_failed else None
+    if asking and lay_out_pending(space, asking, only_run=only_run):
+        _rounds(session, planned, asking, judged, limit)
+    if scoring and not session.over:
         from lrm.run.scoring import score_pending
 
         for n, (judge, scope) in scoring.items():
             space.attach()
-            if lay_out_pending(space, [n]):
-                score_pending(space, judge, scope, watch, judged.verdicts)
+            if lay_out_pending(space, [n], only_run=only_run):
+                score_pending(space, judge, scope, session.watch, judged.verdicts)
     space.detach()
     return judged
 
 
 def _rounds(
-    space: Workspace,
+    session: Session,
+    planned: Plan,
     judges: dict[int, tuple[OpenJudge, Scope]],
-    span: int,
-    watch: Observer,
     judged: Judged,
     limit: int | None,
 ) -> None:
-    replies = Replies(space.connection, _names(space))
-    last = False
-    for number in range(1, MOST_ROUNDS + 1):
+    space = session.space
+    replies = Replies(space.connection, _names(space), [session.run])
+    number = 0
+    while number < MOST_ROUNDS:
         replies.begin()
-        judged.left = _scan(space, judges, replies, judged, limit=0 if last else limit)
-        queues = replies.queues(" as judge" if number == 1 else f" as judge, round {number}")
-        if not queues:
+        judged.left = _scan(space, judges, replies, judged, limit=0 if session.over else limit)
+        others = _claim(session)
+        suffix = " as judge" if number == 0 else f" as judge, round {number + 1}"
+        queues = replies.queues(suffix, lambda name: planned.expected(name, as_judge=True))
+        if queues:
+            number += 1
+            asked = ask(session, queues, ())
+            session.judges.append(asked)
+            if limit is not None:
+                limit -= sum(queue.total for queue in queues)
+            stopped = {queue.id for queue in queues if asked.progress.models[queue.label].stopped is not None}
+            replies.closed |= stopped
+        elif others and not session.over:
+            session.watch.say(f"questions to judges are being asked by {', '.join(others)}: waiting for their replies")
+            session.wait_for(others, _after(LOOK_S))
+        else:
+            space.attach()
             return
-        space.detach()
-        asked = ask(space, queues, span, (), watch)
-        judged.runs.append(asked)
-        replies.runs.append(asked.run)
-        if limit is not None:
-            limit -= sum(queue.total for queue in queues)
-        replies.closed |= {queue.id for queue in queues if asked.progress.models[queue.label].stopped is not None}
-        last = asked.interrupted
         space.attach()
+
+
+def _claim(session: Session) -> tuple[str, ...]:
+    """Claim the questions that are to be asked, and leave to others what they have claimed; return those runs.
+
+    The catalog is detached afterwards.
+    """
+    space = session.space
+    with arranging(space.catalog):
+        merge_dead(space.catalog, say=session.watch.say)
+        space.attach()
+        if not space.connection.execute("SELECT count(*) FROM judge_todo").fetchall()[0][0]:
+            space.detach()
+            return ()
+        others = leave_to_others(space.connection, session.run, live_runs(space.catalog))
+        with written(space) as connection:
+            claim_questions(connection, session.run)
+        space.detach()
+    return others
+
+
+def _after(seconds: float) -> Callable[[], bool]:
+    given_up = time.monotonic() + seconds
+    return lambda: time.monotonic() > given_up
 
 
 def _scan(

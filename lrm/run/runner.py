@@ -1,298 +1,341 @@
-"""The runner: several models' queues at the same time, each response in the journal before it counts.
+"""The runner: several models' queues at the same time, each call behind its provider's gate, each response kept at once.
 
-The rule for a killed process: a response is handed to the operating system before the event loop looks at its sockets
-again. What a kill can lose is a call in flight: asked, and its answer not yet read by this process, or read in this turn.
+A lane's driver takes the next call, waits for a place at the gate, and lets the call go in a task of its own. A call that
+is to be asked again waits without holding a place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from lrm.backends.base import Backend, Call, CallFailure, Reply
-from lrm.errors import BusyError, LrmError
-from lrm.registry.declarations import Model
-from lrm.run.feed import Calls
-from lrm.run.progress import ModelProgress, Observer, Progress
-from lrm.store.journal import Journal, Record
-from lrm.store.merge import Spent
+from lrm.backends.base import CallFailure, Reply
+from lrm.backends.price import cost as price
+from lrm.errors import LrmError
+from lrm.run.budget import Budget
+from lrm.run.gate import LIMITED, OTHER, SERVED, UNREACHED, UNUSED, Closed, Outcome
+from lrm.run.keeper import Keeper, set_within
+from lrm.run.lane import LONGEST_WAIT_S, Lane, Try, pause_s
+from lrm.run.log import RunLog
+from lrm.run.progress import Observer, Progress
+from lrm.store.journal import Attempt, Record
 
-FLUSH_S = 0.1
-"""Seconds between two flushes of the journal to the disk."""
-MERGE_S = 2.0
-"""Seconds between two merges into the catalog, unless a segment is full before."""
-SEGMENT_BYTES = 16 * 2**20
-"""Bytes at which a segment is closed; a merge's memory is a few times as much."""
-MERGE_SHARE = 4
-"""A merge is not begun before this many times as long as the last one took; small ones cost the catalog more."""
 TICK_S = 0.25
-TURNS = 8
-"""Calls after which a worker lets others run, should its backend never wait (the simulated one)."""
-RETRY_FIRST_S = 0.5
-RETRY_LONGEST_S = 60.0
-
-
-@dataclass(slots=True)
-class Lane:
-    """One model's part of a run."""
-
-    name: str
-    model: Model
-    model_hex: str
-    feed: Calls
-    backend: Backend
-    progress: ModelProgress
-    failures: dict[str, int] = field(default_factory=dict)
+SILENCE_S = 120.0
+"""Seconds without a reply after which it is said that calls are in flight and nothing comes back."""
+BUSY = frozenset({503, 529})
+"""Statuses by which a provider says, beside 429, that it has too much to do (529 is Anthropic's)."""
 
 
 @dataclass(slots=True)
 class Runner:
-    """Asks what the lanes hold. `merge` brings a closed segment into the catalog; it runs in a thread."""
+    """Asks what the lanes hold."""
 
     lanes: list[Lane]
-    journal: Journal
-    merge: Callable[[Path], Mapping[str, Spent]]
+    keeper: Keeper
     observer: Observer
     progress: Progress
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _at_journal: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _closed: deque[Path] = field(default_factory=deque)
+    budget: Budget
+    log: RunLog
+    beat: Callable[[], None]
+    """Called a few times a second while it runs: to hear what it is told, to say how far it is."""
+    stopping: bool = False
+    abandoned: bool = False
+    """Whether calls in flight were given up."""
+    _main: asyncio.Task[None] | None = None
+    _going: asyncio.Event = field(default_factory=asyncio.Event)
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
-    _dirty: bool = False
-    _write_due: bool = False
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _fault: BaseException | None = None
 
     async def run(self) -> None:
         """Ask until every lane is empty or stopped, then merge what is left. Raises what made the run impossible."""
+        self._main = asyncio.current_task()
         self.progress.started = time.monotonic()
-        keepers = [asyncio.create_task(task) for task in (self._flush_often(), self._merge_often(), self._tick_often())]
-        workers = [
-            asyncio.create_task(self._work(lane))
-            for lane in self.lanes
-            for _ in range(min(lane.model.limits.max_in_flight, lane.progress.total))
-        ]
+        if not self.progress.paused:
+            self._going.set()
+        self.keeper.begin()
+        ticking = asyncio.create_task(self._tick_often())
+        drivers = [asyncio.create_task(self._drive(lane)) for lane in self.lanes]
         try:
-            await asyncio.gather(*workers)
+            await asyncio.gather(*drivers)
         finally:
-            for task in workers:
+            for task in (*drivers, *self._tasks):
                 task.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-            # The keepers end by themselves: a merge that was cancelled would go on in its thread, unseen.
+            await asyncio.gather(*drivers, *self._tasks, return_exceptions=True)
+            await asyncio.gather(*(lane.backend.close() for lane in self.lanes), return_exceptions=True)
+            await self.keeper.end()
             self._ended.set()
-            await asyncio.gather(*keepers, *(lane.backend.close() for lane in self.lanes), return_exceptions=True)
-            await self._guard(self._merge_closed(last=True))
-        self.observer.tick(self.progress)
+            await asyncio.gather(ticking, return_exceptions=True)
+        self._show()
         if self._fault is not None:
             raise self._fault
 
-    def stop(self) -> None:
+    def stop(self, reason: str) -> None:
         """Begin no new call; what is in flight is finished."""
-        self.stopping.set()
-        self.progress.stopping = True
+        if self.stopping:
+            return
+        self.stopping = self.progress.stopping = True
+        self.log.event("stopping", reason=reason)
+        for lane in self.lanes:
+            self._close(lane)
+        self._room.set()
+        self._going.set()
 
-    async def _work(self, lane: Lane) -> None:
-        progress = lane.progress
-        turns = 0
-        while not self.stopping.is_set() and progress.stopped is None:
-            call = lane.feed.next()
-            if call is None:
-                return
-            progress.in_flight += 1
-            try:
-                await self._one(lane, call)
-            except LrmError as error:
-                self._fault = self._fault or error
-                self.stop()
-                return
-            finally:
-                progress.in_flight -= 1
-            turns += 1
-            if turns % TURNS == 0:
-                await asyncio.sleep(0)
+    def abandon(self) -> None:
+        """Stop at once: what is in flight is given up."""
+        self.abandoned = True
+        self.stop("at once")
+        if self._main is not None:
+            self._main.cancel()
 
-    async def _one(self, lane: Lane, call: Call) -> None:
+    def pause(self) -> None:
+        """Begin no new call until `resume`; what is in flight is finished."""
+        if not self.progress.paused and not self.stopping:
+            self.progress.paused = True
+            self._going.clear()
+            self.log.event("paused")
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        if self.progress.paused:
+            self.progress.paused = False
+            self._going.set()
+            self.log.event("resumed")
+
+    def broke(self, error: LrmError) -> None:
+        """Stop because of what makes the run impossible; `run` raises the first of these."""
+        self._fault = self._fault or error
+        self.stop("broken")
+
+    async def _drive(self, lane: Lane) -> None:
+        """Let a lane's calls go, one after the other, as soon as each may."""
+        while not self._over(lane) and not lane.finished:
+            if not self._going.is_set():
+                await self._going.wait()
+                continue
+            one = lane.next(time.monotonic())
+            if one is None:
+                await self._until_rung(lane)
+                continue
+            ticket = lane.way.try_enter()
+            if ticket is None:
+                try:
+                    ticket = await lane.way.enter()
+                except Closed:
+                    break
+            if not await self._may_begin(lane):
+                lane.way.leave(ticket, UNUSED)
+                lane.park(one, 0.0)
+                continue
+            lane.progress.in_flight += 1
+            task = asyncio.create_task(self._ask(lane, one, ticket))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        while lane.progress.in_flight:
+            await self._until_rung(lane)
+
+    def _over(self, lane: Lane) -> bool:
+        return self.stopping or lane.progress.stopped is not None
+
+    async def _may_begin(self, lane: Lane) -> bool:
+        """Return whether a call may go now: the run was not stopped or paused while it waited, and the budget has room."""
+        while not self._over(lane) and self._going.is_set():
+            self._room.clear()
+            match lane.account.admits():
+                case "yes":
+                    lane.account.begin()
+                    return True
+                case "no":
+                    self._spent()
+                    return False
+                case "wait":
+                    await self._room.wait()
+        return False
+
+    def _spent(self) -> None:
+        self.observer.say(f"stopping: {self.budget.reached}; waiting for the calls in flight")
+        self.stop(f"budget: {self.budget.reached}")
+
+    def _out_of_time(self) -> None:
+        """Stop where a lane still has calls to make, though it begins none at the moment."""
+        for lane in self.lanes:
+            if lane.progress.left > lane.progress.in_flight and lane.account.admits() == "no":
+                self._spent()
+                return
+
+    async def _until_rung(self, lane: Lane) -> None:
+        """Wait until a call of the lane has ended, a parked one is due, or the run is stopped."""
+        lane.bell.clear()
+        due = lane.due
+        if due is None or self._over(lane):
+            await lane.bell.wait()
+        else:
+            await set_within(lane.bell, max(0.0, due - time.monotonic()))
+
+    async def _ask(self, lane: Lane, one: Try, ticket: int) -> None:
+        """Make one attempt of a call and keep what came of it."""
+        one.attempts += 1
         started = time.perf_counter()
-        attempts = 1
+        outcome: Outcome = OTHER
+        tokens = quota = wait = None
         try:
             try:
-                reply = await lane.backend.ask(call)
+                reply = await lane.backend.ask(one.call)
             except CallFailure as failure:
-                if not failure.transient or lane.model.limits.max_attempts == 1:
-                    raise
-                reply, attempts = await self._retry(lane, call, failure)
-        except CallFailure as failure:
-            if failure.transient and self.stopping.is_set():
-                return  # stopped between two attempts: the call is left, not failed
-            self._failed(lane, call, failure)
+                quota, wait = failure.quota, failure.retry_after_s
+                outcome = _says(failure)
+                lane.account.end()
+                self._not_answered(lane, one, failure, (time.perf_counter() - started) * 1000)
+            except Exception as error:
+                lane.account.end()
+                fault = CallFailure("internal", f"{type(error).__name__}: {error}")
+                self._not_answered(lane, one, fault, (time.perf_counter() - started) * 1000)
+            else:
+                outcome, quota = SERVED, reply.quota
+                tokens = self._received(lane, one, reply, (time.perf_counter() - started) * 1000)
+        finally:
+            lane.progress.in_flight -= 1
+            lane.way.leave(ticket, outcome, retry_after_s=wait, tokens=tokens, quota=quota)
+            self._room.set()
+            lane.bell.set()
+
+    def _received(self, lane: Lane, one: Try, reply: Reply, ms: float) -> int | None:
+        """Keep a response; return the tokens that it took, if they were counted."""
+        record = self._record(lane, one)
+        record["raw"] = reply.raw
+        record["blocked"] = reply.blocked
+        record["ms"] = round(ms, 3)
+        record["cost"] = reply.cost
+        record["fingerprint"] = reply.fingerprint
+        record["sent"] = reply.sent
+        self.keeper.keep(record)
+        used = reply.usage
+        cost = price(lane.model, used, reported=reply.cost)
+        known = used.input_tokens is not None or used.output_tokens is not None
+        tokens = (used.input_tokens or 0) + (used.output_tokens or 0) if known else None
+        lane.account.end(tokens, cost, replied=not reply.blocked)
+        progress = lane.progress
+        progress.done += 1
+        progress.blocked += reply.blocked
+        progress.input_tokens += used.input_tokens or 0
+        progress.output_tokens += used.output_tokens or 0
+        progress.cost = None if cost is None or progress.cost is None else progress.cost + cost
+        lane.streak = 0
+        lane.heard_at = time.monotonic()
+        lane.longest_s = max(lane.longest_s, ms / 1000)
+        lane.silence_said = False
+        return tokens
+
+    def _not_answered(self, lane: Lane, one: Try, failure: CallFailure, ms: float) -> None:
+        """Keep a failed attempt, and the failure of the call where no further attempt is made."""
+        now = time.monotonic()
+        failure.attempts = one.attempts
+        self.keeper.keep(
+            Attempt(
+                call=one.call.id.hex(), attempt=one.attempts, kind=failure.kind, message=failure.message,
+                status=failure.status, ms=round(ms, 3), at=time.time_ns() // 1000,
+            )
+        )  # fmt: skip
+        limits = lane.model.limits
+        named = failure.retry_after_s
+        if named is not None and named > LONGEST_WAIT_S:
+            self._give_up(lane, f"the provider asks to wait for {named / 3600:.1f} hours: {failure.message}")
+        again = failure.transient and one.attempts < limits.max_attempts
+        pause = pause_s(failure, one.attempts) if again else 0.0
+        in_time = limits.deadline_s is None or now + pause - one.began <= limits.deadline_s
+        self.log.event(
+            "attempt failed", model=lane.name, call=one.call.id.hex(), attempt=one.attempts, kind=failure.kind,
+            status=failure.status, ms=round(ms), again_in_s=round(pause, 1) if again and in_time else None,
+            said=failure.message,
+        )  # fmt: skip
+        if failure.transient and self._over(lane):
+            return  # the call is left, not failed
+        if again and in_time:
+            lane.progress.retries += 1
+            lane.park(one, now + pause)
             return
-        except Exception as error:
-            self._failed(lane, call, CallFailure("internal", f"{type(error).__name__}: {error}"))
-            return
-        self._received(lane, call, reply, attempts, (time.perf_counter() - started) * 1000)
+        self._failed(lane, one, failure, now)
 
-    async def _retry(self, lane: Lane, call: Call, first: CallFailure) -> tuple[Reply, int]:
-        """Ask again after growing, jittered pauses, or after what the provider named, up to `timeout_s`.
-
-        Raises the last CallFailure.
-        """
-        import tenacity
-
-        jittered = tenacity.wait_exponential(RETRY_FIRST_S, RETRY_LONGEST_S) + tenacity.wait_random(0, RETRY_FIRST_S)
-
-        def pause(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            named = error.retry_after_s if isinstance(error, CallFailure) else None
-            return max(jittered(state), min(named or 0.0, lane.model.limits.timeout_s))
-
-        attempts = 1
-        last = first
-        async for attempt in tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, CallFailure) and error.transient),
-            wait=pause,
-            stop=lambda state: state.attempt_number >= lane.model.limits.max_attempts or self.stopping.is_set(),
-            sleep=self._sleep,
-            reraise=True,
-        ):
-            with attempt:
-                if attempt.retry_state.attempt_number == 1 or self.stopping.is_set():
-                    raise last  # the first was made before; and a run that stops asks nothing more
-                attempts += 1
-                lane.progress.retries += 1
-                try:
-                    return await lane.backend.ask(call), attempts
-                except CallFailure as failure:
-                    failure.attempts = attempts
-                    last = failure
-                    raise
-        raise AssertionError("tenacity ends with a result or an exception")
-
-    async def _sleep(self, seconds: float) -> None:
-        await _set_within(self.stopping, seconds)
-
-    def _record(self, lane: Lane, call: Call, attempts: int) -> Record:
-        return Record(
-            call=call.id.hex(),
-            model=lane.model_hex,
-            messages=call.messages,
-            replicate=call.replicate,
-            at=time.time_ns() // 1000,
-            attempts=attempts,
-        )
-
-    def _received(self, lane: Lane, call: Call, reply: Reply, attempts: int, ms: float) -> None:
-        record = self._record(lane, call, attempts)
-        record |= Record(
-            raw=reply.raw,
-            blocked=reply.blocked,
-            ms=round(ms, 3),
-            cost=reply.cost,
-            fingerprint=reply.fingerprint,
-            sent=reply.sent,
-        )
-        self._keep(record)
-        lane.progress.done += 1
-        lane.progress.blocked += reply.blocked
-
-    def _failed(self, lane: Lane, call: Call, failure: CallFailure) -> None:
-        record = self._record(lane, call, failure.attempts)
-        record |= Record(kind=failure.kind, message=failure.message)
-        self._keep(record)
+    def _failed(self, lane: Lane, one: Try, failure: CallFailure, now: float) -> None:
+        record = self._record(lane, one)
+        record["kind"] = failure.kind
+        record["message"] = failure.message
+        self.keeper.keep(record)
         lane.progress.failed += 1
         lane.failures[failure.kind] = lane.failures.get(failure.kind, 0) + 1
-        if failure.kind == "auth" and lane.progress.stopped is None:
-            lane.progress.stopped = f"{failure.message}"
-            self.observer.say(f"{lane.name}: not allowed in, so its other calls are not made: {failure.message}")
+        reason = lane.given_up(failure, now)
+        if reason is not None:
+            self._give_up(lane, reason)
 
-    def _keep(self, record: Record) -> None:
-        self.journal.append(record)
-        self._dirty = True
-        if not self._write_due:
-            self._write_due = True
-            asyncio.get_running_loop().call_soon(self._write)
+    def _give_up(self, lane: Lane, reason: str) -> None:
+        """Stop asking a model."""
+        if lane.progress.stopped is None:
+            lane.progress.stopped = reason
+            self.log.event("model stopped", model=lane.name, said=reason)
+            self.observer.say(f"{lane.name}: its other calls are not made: {reason}")
+            self._close(lane)
 
-    def _write(self) -> None:
-        self._write_due = False
-        try:
-            self.journal.write()
-            if self.journal.bytes >= SEGMENT_BYTES:
-                self._close_segment()
-        except LrmError as error:
-            self._fault = self._fault or error
-            self.stop()
+    def _close(self, lane: Lane) -> None:
+        lane.way.close()
+        lane.bell.set()
+        self._room.set()
 
-    async def _flush_often(self) -> None:
-        while not await self._ended_within(FLUSH_S):
-            if self._dirty:
-                self._dirty = False
-                await self._guard(self._flush())
-
-    async def _flush(self) -> None:
-        async with self._at_journal:
-            await asyncio.to_thread(self.journal.flush)
-
-    def _close_segment(self, *, last: bool = False) -> None:
-        closed = self.journal.close() if last else self.journal.rotate()
-        if closed is not None:
-            self._closed.append(closed)
-
-    async def _merge_often(self) -> None:
-        ended, pause = time.monotonic(), MERGE_S
-        while not await self._ended_within(FLUSH_S):
-            if not self._closed and time.monotonic() - ended < pause:
-                continue
-            began = time.monotonic()
-            await self._guard(self._merge_closed())
-            ended = time.monotonic()
-            pause = max(MERGE_S, MERGE_SHARE * (ended - began))
+    def _record(self, lane: Lane, one: Try) -> Record:
+        return Record(
+            call=one.call.id.hex(),
+            model=lane.model_hex,
+            messages=one.call.messages,
+            replicate=one.call.replicate,
+            at=time.time_ns() // 1000,
+            attempts=one.attempts,
+        )
 
     async def _tick_often(self) -> None:
+        self._show()
+        while not await set_within(self._ended, TICK_S):
+            self.beat()
+            if self.budget.seconds_left == 0 and not self.stopping:
+                self._out_of_time()
+            for lane in self.lanes:
+                self._note_silence(lane)
+                wait = lane.way.wait_s(time.monotonic())
+                if wait > LONGEST_WAIT_S and not self._over(lane):
+                    self._give_up(lane, f"{lane.way.reason}, for {wait / 3600:.1f} hours")
+            self._show()
+
+    def _show(self) -> None:
+        for lane in self.lanes:
+            lane.progress.limit = min(lane.way.cap, lane.gate.limit)
+            lane.progress.waiting = _held_up(lane)
+        self.progress.budget = self.budget.line() or None
         self.observer.tick(self.progress)
-        while not await self._ended_within(TICK_S):
-            self.observer.tick(self.progress)
 
-    async def _ended_within(self, seconds: float) -> bool:
-        return await _set_within(self._ended, seconds)
-
-    async def _guard(self, work: object) -> None:
-        """Await `work`; a failure to store stops the run and is raised at its end."""
-        try:
-            await work  # type: ignore[misc]
-        except LrmError as error:
-            self._fault = self._fault or error
-            self.stop()
-
-    async def _merge_closed(self, *, last: bool = False) -> None:
-        """Merge the segments that are full, or else the one that is being written."""
-        async with self._at_journal:
-            if last or not self._closed:
-                self._close_segment(last=last)
-        while self._closed:
-            try:
-                spent = await asyncio.to_thread(self.merge, self._closed[0])
-            except BusyError as error:
-                # It stays in the journal: tried again in a while, and at the latest by the next command.
-                self.observer.say(f"not merged yet: {error.message}")
-                return
-            self._closed.popleft()
-            self._count(spent)
-
-    def _count(self, spent: Mapping[str, Spent]) -> None:
-        by_hex = {lane.model_hex: lane.progress for lane in self.lanes}
-        for model_hex, took in spent.items():
-            progress = by_hex[model_hex]
-            progress.input_tokens += took.input_tokens
-            progress.output_tokens += took.output_tokens
-            progress.cost = None if took.cost is None or progress.cost is None else progress.cost + took.cost
+    def _note_silence(self, lane: Lane) -> None:
+        """Say once when calls are in flight and nothing has come back for unusually long."""
+        silent = time.monotonic() - (lane.heard_at or self.progress.started)
+        if lane.silence_said or not lane.progress.in_flight or silent < max(SILENCE_S, 4 * lane.longest_s):
+            return
+        lane.silence_said = True
+        self.log.event("silence", model=lane.name, seconds=round(silent), in_flight=lane.progress.in_flight)
+        self.observer.say(
+            f"{lane.name}: nothing has come back for {silent:.0f} s; {lane.progress.in_flight} calls are in flight, "
+            f"each of which is given up after {lane.model.limits.timeout_s:g} s"
+        )
 
 
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Wait until the event is set, or for so many seconds; return whether it is."""
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
+def _says(failure: CallFailure) -> Outcome:
+    """Return what a failed attempt says of the provider's capacity."""
+    if failure.kind == "rate_limited" or failure.status in BUSY:
+        return LIMITED
+    return UNREACHED if failure.kind in ("connection", "timeout") else OTHER
+
+
+def _held_up(lane: Lane) -> str | None:
+    """Return what keeps a lane from beginning a call, with how long it will; None while nothing does."""
+    reason = lane.way.reason
+    seconds = lane.way.wait_s(time.monotonic())
+    return f"{reason} ({seconds:.0f} s)" if reason is not None and seconds >= 1 else reason

@@ -16,7 +16,15 @@ CHUNK = 500
 _PENDING = f"""
 CREATE OR REPLACE TABLE pending AS
 SELECT row_number() OVER (ORDER BY generation_n, prompt_n, judge_scope_n) AS seq, w.*
-FROM wanted w WHERE list_contains($scopes, w.judge_scope_n) AND NOT EXISTS ({GRADED})
+FROM wanted w WHERE list_contains($scopes, w.judge_scope_n) AND NOT EXISTS ({GRADED}) AND (
+    $only_run IS NULL
+    OR w.generation_n IN (SELECT n FROM cat.lrm.generations WHERE run = $only_run)
+    OR EXISTS (
+        SELECT 1 FROM cat.lrm.verdicts v
+        WHERE v.generation_n = w.generation_n AND v.judge_scope_n = w.judge_scope_n AND v.prompt_n = w.prompt_n
+            AND v.against_n = w.against_n AND v.status = 'judge_failed'
+    )
+)
 """
 _CHUNK = """
 SELECT p.seq, p.judge_scope_n, p.generation_n, p.prompt_n, p.against_n,
@@ -50,9 +58,12 @@ class Item:
     subject: Subject
 
 
-def lay_out_pending(space: Workspace, judge_scopes: Collection[int]) -> int:
-    """Make the table `pending` of the verdicts that these judges still owe; return how many. The catalog is attached."""
-    space.connection.execute(_PENDING, {"scopes": list(judge_scopes)})
+def lay_out_pending(space: Workspace, judge_scopes: Collection[int], *, only_run: str | None = None) -> int:
+    """Make the table `pending` of the verdicts that these judges still owe; return how many. The catalog is attached.
+
+    With `only_run` those alone whose response came in that run, or whose questions failed before.
+    """
+    space.connection.execute(_PENDING, {"scopes": list(judge_scopes), "only_run": only_run})
     return int(space.connection.execute("SELECT count(*) FROM pending").fetchall()[0][0])
 
 

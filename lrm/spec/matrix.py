@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from lrm.registry.declarations import Attack, Model, PromptSet
 from lrm.registry.judges import Judge, Scope
 from lrm.registry.tables import Declaration
+from lrm.run.budget import Caps
 
 D_co = TypeVar("D_co", bound=Declaration, covariant=True)
 
@@ -64,3 +65,5 @@ class Matrix:
     """The models that the chosen judges, and the members of their panels, ask."""
     panel_members: dict[str, Located[Judge]] = field(default_factory=dict)
     """The judges that chosen panels are made of, chosen themselves or not."""
+    budget: Caps = field(default_factory=Caps)
+    """What a fill may take at most."""

@@ -72,6 +72,7 @@ def resolve(
         judges=tuple(judge for name, judge in bench.judges.items() if name in keep.get("judges", uses)),
         judge_models=bench.models,
         panel_members=bench.members,
+        budget=loaded.spec.budget.caps(),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, PositiveInt, StringConstraints, model_validator
 
 from lrm.registry.declarations import Attack, Model, PromptSet
 from lrm.registry.judges import Judge, Scope
 from lrm.registry.tables import NonEmpty, Strict
+from lrm.run.budget import Caps, seconds_of
 
 MAX_REPLICATES = 100_000
 AXES: tuple[Literal["models", "prompt_sets", "attacks"], ...] = ("models", "prompt_sets", "attacks")
@@ -73,6 +74,27 @@ class MatrixTable(Strict):
     exclude: list[Exclude] = Field(default_factory=list, description="What is left out, of the included cells too.")
 
 
+def _seconds(value: object) -> object:
+    return seconds_of(value) if isinstance(value, str) else value
+
+
+class BudgetTable(Strict):
+    """What one fill may take at most, judges included. What the command line says counts before it."""
+
+    max_cost: float | None = Field(default=None, ge=0, description="Dollars; 0 allows only what costs nothing.")
+    max_tokens: PositiveInt | None = Field(default=None, description="Tokens of prompts and replies together.")
+    max_calls: PositiveInt | None = Field(default=None, description="Requests sent, repeated ones among them.")
+    max_time: Annotated[float, Field(gt=0), BeforeValidator(_seconds, json_schema_input_type=float | str)] | None = (
+        Field(
+            default=None, description="Seconds, or text such as '90m' or '2h 30m'; what is in flight then is finished."
+        )
+    )
+
+    def caps(self) -> Caps:
+        """Return the table as the runner takes it."""
+        return Caps(self.max_cost, self.max_tokens, self.max_calls, self.max_time)
+
+
 Partial = dict[str, dict[str, JsonValue]]
 
 
@@ -95,6 +117,7 @@ class Spec(Strict):
         None, description="Specs that this one is laid over; paths relative to this file, `.toml` may be left out."
     )
     matrix: MatrixTable = Field(description="What is spanned.")
+    budget: BudgetTable = Field(default_factory=BudgetTable, description="What a fill may take at most.")
     models: dict[Name, Model] = Field(default_factory=dict, description="Models declared here.")
     prompt_sets: dict[Name, PromptSet] = Field(default_factory=dict, description="Prompt sets declared here.")
     attacks: dict[Name, Attack] = Field(default_factory=dict, description="Attacks declared here.")

@@ -49,8 +49,13 @@ class Catalog:
 
     @property
     def lock_file(self) -> Path:
-        """File whose lock a fill holds; the holder's name is beside it."""
+        """File whose lock every fill shares, and what changes the catalog alone holds for itself."""
         return self.path.with_name(self.path.name + ".filling")
+
+    @property
+    def arranging_file(self) -> Path:
+        """File whose lock is held for the moments in which rows get their numbers."""
+        return self.path.with_name(self.path.name + ".arranging")
 
     def exists(self) -> bool:
         """Return whether the file is there."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from lrm.store.live import live_runs
+from lrm.store.lock import Holder, held_alone, holder
+
 if TYPE_CHECKING:
     from lrm.store.catalog import Catalog
-    from lrm.store.lock import Holder
 
 COUNTED = (
     "models", "attacks", "judges", "prompt_sets", "prompts", "messages", "calls", "generations", "traces", "verdicts",
-    "failures", "runs", "annotations", "imports",
+    "failures", "attempts", "runs", "annotations", "imports", "batches",
 )  # fmt: skip
 
 
@@ -50,9 +50,15 @@ class HeldRun:
     started_at: datetime
     ended_at: datetime | None
     state: str
-    """`running`, `ended`, `interrupted` or `broken`; a killed run stays `running`."""
+    """`running`, `ended`, `budget`, `interrupted`, `broken`, or `killed` for one that died before it could say how it ended."""
+    reason: str | None
+    """Which budget ended it."""
     done: int | None
     failed: int | None
+    requests: int | None
+    """Requests sent, failed attempts among them."""
+    cost: float | None
+    """Dollars; None is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,13 @@ def holdings(catalog: Catalog) -> Holdings:
             "SELECT spec, arg_max(file, n), arg_max(chosen_at, n) FROM lrm.spec_spans GROUP BY spec ORDER BY spec"
         ).fetchall()
         runs = connection.execute(
-            "SELECT id, spec, started_at, ended_at, state, done, failed FROM lrm.runs ORDER BY started_at DESC, id"
+            """
+            SELECT id, spec, started_at, ended_at,
+                CASE WHEN state = 'running' AND NOT list_contains($live, id) THEN 'killed' ELSE state END,
+                reason, done, failed, requests, cost
+            FROM lrm.runs ORDER BY started_at DESC, id
+            """,
+            {"live": list(live_runs(catalog))},
         ).fetchall()
         imports = connection.execute(
             """
@@ -180,16 +192,6 @@ def holdings(catalog: Catalog) -> Holdings:
 
 
 def present_holder(catalog: Catalog) -> Holder | None:
-    """Return who is filling the catalog. A name that a killed process of this machine left behind does not count."""
-    from lrm.store.lock import holder
-
+    """Return who is filling or changing the catalog. A name that a dead process left behind does not count."""
     found = holder(catalog)
-    if found is None or found.host != socket.gethostname():
-        return found
-    try:
-        os.kill(found.pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return found
-    return found
+    return found if found is not None and (live_runs(catalog) or held_alone(catalog)) else None

@@ -2,10 +2,10 @@
 
 A run writes segments `RUN-000001.jsonl` into the catalog's journal folder. The first line of a segment is its header
 (format version, run, the models that it asks); each further line is one response or one final failure, with all that is
-needed to store it in an empty catalog. What one turn of the event loop received is handed to the operating system in one
-write at the start of the next, so that killing the process loses nothing that was received before; it is flushed to the
-disk in small batches, so that a power cut loses at most the last of them. A segment is deleted when its rows are committed
-to the catalog, and merging a segment twice changes nothing.
+needed to store it in an empty catalog, or one failed attempt, or a note on a batch at a provider. What one turn of the
+event loop received is handed to the operating system in one write at the start of the next, so that killing the process
+loses nothing that was received before; it is flushed to the disk in small batches, so that a power cut loses at most the
+last of them. A segment is deleted when its rows are committed to the catalog, and merging a segment twice changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ import orjson
 from lrm import __version__, hashing
 from lrm.errors import CatalogError
 
-FORMAT = 1
+FORMAT = 2
+"""Format 2 added attempts and notes on batches; format 1 is read as well."""
+
+
+_ID_BYTES = 32
 
 
 class ModelCard(TypedDict):
@@ -63,6 +67,32 @@ class Record(TypedDict, total=False):
     message: str
 
 
+class Attempt(TypedDict):
+    """One request that brought no response. `at` is microseconds since 1970, UTC; `ms` how long it took."""
+
+    call: str
+    attempt: int
+    kind: str
+    message: str
+    status: int | None
+    ms: float
+    at: int
+
+
+class BatchNote(TypedDict, total=False):
+    """What became of a batch at a provider's batch endpoint."""
+
+    batch: str
+    """Our key."""
+    id: str
+    """The provider's."""
+    state: str
+    at: int
+
+
+Line = Record | Attempt | BatchNote
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A segment as read back."""
@@ -70,6 +100,8 @@ class Segment:
     path: Path
     header: Header
     records: tuple[Record, ...]
+    attempts: tuple[Attempt, ...]
+    batches: tuple[BatchNote, ...]
     damaged: tuple[int, ...]
     """Line numbers that could not be read, the unfinished last line not among them."""
     cut: bool
@@ -79,19 +111,20 @@ class Segment:
 class Journal:
     """The journal of one run, open for appending."""
 
-    def __init__(self, folder: Path, run: str, models: dict[str, ModelCard]) -> None:
-        """Make the folder and the first segment. Raises CatalogError when that is not possible."""
+    def __init__(self, folder: Path, run: str, models: dict[str, ModelCard], *, after: int = 0) -> None:
+        """Make the folder and the first segment, numbered above `after`. Raises CatalogError when that is not possible."""
         self._folder = folder
         self._run = run
         self._header = orjson.dumps(Header(journal=FORMAT, lrm=__version__, run=run, models=models)) + b"\n"
-        self._number = 0
+        self.number = after
+        """Number of the present segment; the last one's after `close`."""
         self._fd = -1
         self._full: list[int] = []
         self._waiting: list[bytes] = []
         self.written = 0
-        """Records in the present segment."""
+        """Lines in the present segment."""
         self.bytes = 0
-        """Bytes of records in the present segment."""
+        """Bytes of lines in the present segment."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -101,11 +134,11 @@ class Journal:
     @property
     def path(self) -> Path:
         """The present segment."""
-        return self._folder / f"{self._run}-{self._number:06d}.jsonl"
+        return self._folder / f"{self._run}-{self.number:06d}.jsonl"
 
-    def append(self, record: Record) -> None:
-        """Take one record; `write` hands it on."""
-        self._waiting.append(orjson.dumps(record))
+    def append(self, line: Line) -> None:
+        """Take one line; `write` hands it on."""
+        self._waiting.append(orjson.dumps(line))
         self.written += 1
 
     def write(self) -> None:
@@ -138,7 +171,7 @@ class Journal:
             raise _cannot_write(self.path, error) from error
 
     def rotate(self) -> Path | None:
-        """Begin the next segment and return the one before; None when it holds no record. The next `flush` flushes both."""
+        """Begin the next segment and return the one before; None when it holds no line. The next `flush` flushes both."""
         if not self.written:
             return None
         self.write()
@@ -149,7 +182,7 @@ class Journal:
         return closed
 
     def close(self) -> Path | None:
-        """Close for good; return the last segment, or None when it held no record and was removed."""
+        """Close for good; return the last segment, or None when it held no line and was removed."""
         if self._fd < 0:
             return None
         last = self.path
@@ -169,7 +202,7 @@ class Journal:
         return None
 
     def _open(self) -> None:
-        self._number += 1
+        self.number += 1
         try:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         except OSError as error:
@@ -191,6 +224,11 @@ def segments(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(folder.glob("*.jsonl"))) if folder.is_dir() else ()
 
 
+def run_of(path: Path) -> str:
+    """Return the run that a segment is of, by its name."""
+    return path.stem.rpartition("-")[0]
+
+
 def read(path: Path) -> Segment:
     """Read a segment back. Raises CatalogError for one that a newer version wrote, or whose header is not readable."""
     lines = _lines(path)
@@ -199,25 +237,27 @@ def read(path: Path) -> Segment:
     if header is None or not isinstance(header.get("journal"), int):
         if not first[1] or not first[2]:
             empty = Header(journal=FORMAT, lrm=__version__, run=path.stem, models={})
-            return Segment(path, empty, (), (), cut=bool(first[1]))
+            return Segment(path, empty, (), (), (), (), cut=bool(first[1]))
         raise CatalogError(f"{path} is not a journal of lrm's", hint="move it out of the journal folder")
     if header["journal"] > FORMAT:
         raise CatalogError(
             f"{path} is a journal of format {header['journal']}, written by lrm {header.get('lrm', '?')}; this one reads up to {FORMAT}",
             hint="merge it with the lrm that wrote it, or a newer one: `lrm catalog merge`",
         )
-    records: list[Record] = []
+    found: dict[str, list[Any]] = {"record": [], "attempt": [], "batch": []}
     damaged: list[int] = []
     cut = False
     for number, line, whole in lines:
-        record = _parse(line)
-        if whole and record is not None and _is_record(record, header["models"]):
-            records.append(record)  # type: ignore[arg-type]
-        elif whole:
+        value = _parse(line)
+        kind = None if value is None else _kind(value, header["models"])
+        if not whole:
+            cut = True
+        elif kind is None:
             damaged.append(number)
         else:
-            cut = True
-    return Segment(path, header, tuple(records), tuple(damaged), cut)  # type: ignore[arg-type]
+            found[kind].append(value)
+    records, attempts, batches = (tuple(found[name]) for name in ("record", "attempt", "batch"))
+    return Segment(path, header, records, attempts, batches, tuple(damaged), cut)  # type: ignore[arg-type]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
@@ -233,6 +273,30 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _kind(value: dict[str, Any], models: dict[str, Any]) -> Literal["record", "attempt", "batch"] | None:
+    """Return what a line is; None for one that is nothing that this version writes."""
+    if "batch" in value:
+        return "batch" if all(isinstance(value.get(name, ""), str) for name in ("batch", "id", "state")) else None
+    if "attempt" in value:
+        return "attempt" if _is_attempt(value) else None
+    return "record" if _is_record(value, models) else None
+
+
+def _is_attempt(value: dict[str, Any]) -> bool:
+    try:
+        known = len(bytes.fromhex(value["call"])) == _ID_BYTES
+    except (KeyError, TypeError, ValueError):
+        return False
+    texts, numbers = ("kind", "message"), ("attempt", "at")
+    return (
+        known
+        and all(isinstance(value.get(name), str) for name in texts)
+        and all(isinstance(value.get(name), int) for name in numbers)
+        and isinstance(value.get("status"), int | None)
+        and isinstance(value.get("ms"), int | float | None)
+    )
 
 
 def _is_record(record: dict[str, Any], models: dict[str, Any]) -> bool:

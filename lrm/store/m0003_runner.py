@@ -14,7 +14,7 @@ TABLES = """
 -- because a call that is still being tried has no row of its own yet.
 CREATE TABLE lrm.attempts (
     call BLOB NOT NULL, attempt INTEGER NOT NULL, kind VARCHAR NOT NULL, message VARCHAR NOT NULL, http_status INTEGER,
-    latency_ms DOUBLE, at TIMESTAMP NOT NULL, run VARCHAR NOT NULL
+    latency_ms DOUBLE, tried_at TIMESTAMP NOT NULL, run VARCHAR NOT NULL
 );
 -- The calls that a running fill is going to make, so that another does not make them too: by number where the messages are
 -- in the catalog, else (questions of judges) by the call's id. Rows of a dead run mean nothing.

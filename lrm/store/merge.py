@@ -6,7 +6,8 @@ that merging a segment twice, or two segments with the same response, changes no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +20,9 @@ from lrm.registry.declarations import Model
 from lrm.store import journal
 from lrm.store.catalog import Catalog
 from lrm.store.grading import COLUMNS, Grader, VerdictRows, grade_all
-from lrm.store.lock import locked
+from lrm.store.live import live_runs
+from lrm.store.lock import arranging, sharing
 from lrm.traces import split as splitter
-from lrm.traces.trace import Usage
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,26 +36,14 @@ _GENERATION = {
     "trace": "binary", "parse_status": "string", "visibility": "string", "thinking": "string", "answer": "string",
 }  # fmt: skip
 _FAILURE = {"call": "binary", "kind": "string", "message": "string", "attempts": "int32", "failed_at": "timestamp[us]"}
+_ATTEMPT = {
+    "call": "binary", "attempt": "int32", "kind": "string", "message": "string", "http_status": "int32",
+    "latency_ms": "float64", "tried_at": "timestamp[us]",
+}  # fmt: skip
 
 
 def _columns(types: dict[str, str]) -> dict[str, list[Any]]:
     return {name: [] for name in types}
-
-
-@dataclass(slots=True)
-class Spent:
-    """What a model's responses took."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float | None = 0.0
-    """Dollars; None when any response's price is unknown."""
-
-    def add(self, usage: Usage, cost: float | None) -> None:
-        """Count one response."""
-        self.input_tokens += usage.input_tokens or 0
-        self.output_tokens += usage.output_tokens or 0
-        self.cost = None if cost is None or self.cost is None else self.cost + cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +56,6 @@ class Merged:
     failures: int = 0
     notes: tuple[str, ...] = ()
     """What the user should know: lines that could not be read."""
-    spent: Mapping[str, Spent] = field(default_factory=dict)
-    """By model id in hex."""
 
 
 @dataclass(slots=True)
@@ -80,13 +67,17 @@ class _Batch:
     calls: dict[str, list[Any]] = field(default_factory=lambda: _columns(_CALL))
     generations: dict[str, list[Any]] = field(default_factory=lambda: _columns(_GENERATION))
     failures: dict[str, list[Any]] = field(default_factory=lambda: _columns(_FAILURE))
+    attempts: dict[str, list[Any]] = field(default_factory=lambda: _columns(_ATTEMPT))
     verdicts: VerdictRows = field(default_factory=VerdictRows)
-    spent: dict[str, Spent] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
 
 
-def merge_segment(catalog: Catalog, path: Path, graders: Sequence[Grader] = ()) -> Merged:
+def merge_segment(
+    catalog: Catalog, path: Path, graders: Sequence[Grader] = (), *, arranging_already: bool = False
+) -> Merged:
     """Merge one segment into the catalog and delete it; grade its responses with `graders` on the way.
+
+    Takes the turn to number rows, unless the caller has it.
 
     Raises CatalogError for a segment of a newer version; a damaged one is kept under the name `….damaged`.
     """
@@ -99,18 +90,21 @@ def merge_segment(catalog: Catalog, path: Path, graders: Sequence[Grader] = ()) 
     if segment.cut:
         notes.append(f"{path.name}: the last line was cut off in the middle of a write and is left out")
     generations = failures = 0
-    spent: dict[str, Spent] = {}
-    if segment.records:
+    if segment.records or segment.attempts or segment.batches:
         batch = _prepare(segment, graders)
-        spent = batch.spent
-        with catalog.writing() as connection:
+        turn = nullcontext() if arranging_already else arranging(catalog)
+        with turn, catalog.writing() as connection:
             generations, failures = _write(connection, batch)
+            if segment.batches:
+                from lrm.store.batches import put_batches
+
+                put_batches(connection, segment.batches)
         _give_back_memory()
     if segment.damaged:
         path.replace(path.with_name(path.name + ".damaged"))
     else:
         path.unlink()
-    return Merged(1, generations, failures, tuple(notes), spent)
+    return Merged(1, generations, failures, tuple(notes))
 
 
 def _give_back_memory() -> None:
@@ -119,22 +113,35 @@ def _give_back_memory() -> None:
     pa.default_memory_pool().release_unused()
 
 
+def leftovers(catalog: Catalog) -> tuple[Path, ...]:
+    """Return the segments that dead runs left in the journal folder, oldest first."""
+    found = journal.segments(catalog.journal_folder)
+    live = live_runs(catalog) if found else frozenset()
+    return tuple(path for path in found if journal.run_of(path) not in live)
+
+
 def merge_leftovers(catalog: Catalog, *, say: Callable[[str], None] = lambda _: None) -> Merged:
-    """Merge what dead runs left in the journal folder. Does nothing while a fill is running: it will merge its own."""
-    if not journal.segments(catalog.journal_folder):
+    """Merge what dead runs left in the journal folder; running fills merge their own.
+
+    Does nothing while an import or the like has the catalog for itself: the next command will.
+    """
+    if not leftovers(catalog):
         return Merged()
     try:
-        with locked(catalog, "lrm catalog merge"):
-            return merge_all(catalog, journal.segments(catalog.journal_folder), say=say)
+        with sharing(catalog, "lrm catalog merge"), arranging(catalog):
+            return merge_dead(catalog, say=say)
     except BusyError:
         return Merged()
 
 
-def merge_all(catalog: Catalog, paths: Iterable[Path], *, say: Callable[[str], None]) -> Merged:
-    """Merge segments in order, under a lock that the caller holds; remove the folder when it is empty."""
+def merge_dead(catalog: Catalog, *, say: Callable[[str], None]) -> Merged:
+    """Merge the segments of dead runs, in the caller's turn to number rows; remove the folder when it is empty."""
     total = Merged()
-    for path in paths:
-        done = merge_segment(catalog, path)
+    for path in leftovers(catalog):
+        try:
+            done = merge_segment(catalog, path, arranging_already=True)
+        except FileNotFoundError:
+            continue  # another process merged it meanwhile
         total = Merged(
             total.segments + 1,
             total.generations + done.generations,
@@ -145,9 +152,8 @@ def merge_all(catalog: Catalog, paths: Iterable[Path], *, say: Callable[[str], N
         say(f"merged {total.generations} responses that an earlier run left in its journal")
         for note in total.notes:
             say(note)
-    folder = catalog.journal_folder
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    with suppress(OSError):
+        catalog.journal_folder.rmdir()  # unless something is left in it
     return total
 
 
@@ -161,12 +167,21 @@ def _prepare(segment: journal.Segment, graders: Sequence[Grader]) -> _Batch:
         if messages not in ids:
             ids[messages] = hashing.messages_text_id(messages)
         _fill(batch.calls, call, bytes.fromhex(record["model"]), ids[messages], messages, record["replicate"])
-        at = datetime.fromtimestamp(record["at"] / 1_000_000, UTC).replace(tzinfo=None)
+        at = _time(record["at"])
         if "kind" in record:
             _fill(batch.failures, call, record["kind"], record["message"], record["attempts"], at)
         else:
             _add_generation(batch, record, call, at, models[record["model"]], graders)
+    for attempt in segment.attempts:
+        _fill(
+            batch.attempts, bytes.fromhex(attempt["call"]), attempt["attempt"], attempt["kind"], attempt["message"],
+            attempt.get("status"), attempt.get("ms"), _time(attempt["at"]),
+        )  # fmt: skip
     return batch
+
+
+def _time(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).replace(tzinfo=None)
 
 
 def _fill(columns: dict[str, list[Any]], *values: Any) -> None:
@@ -181,7 +196,6 @@ def _add_generation(
     blocked = record.get("blocked", False)
     trace = splitter.split(raw, model.thinking, blocked=blocked)
     cost = price(model, trace.usage, reported=record.get("cost"))
-    batch.spent.setdefault(record["model"], Spent()).add(trace.usage, cost)
     generation = hashing.generation_id(call, raw.encode())
     if generation in batch.seen:
         return
@@ -284,10 +298,24 @@ INSERT INTO lrm.failures
     WHERE NOT EXISTS (SELECT 1 FROM lrm.failures f WHERE f.call_n = t.n AND f.failed_at = b.failed_at AND f.run = $run);
 """
 
+_INSERT_ATTEMPTS = """
+INSERT INTO lrm.attempts
+    SELECT call, attempt, kind, message, http_status, latency_ms, tried_at, $run FROM incoming_attempts b
+    WHERE NOT EXISTS (
+        SELECT 1 FROM lrm.attempts a
+        WHERE a.call = b.call AND a.run = $run AND a.attempt = b.attempt AND a.tried_at = b.tried_at
+    )
+"""
+
 
 def _write(connection: duckdb.DuckDBPyConnection, batch: _Batch) -> tuple[int, int]:
     """Insert a batch; return how many responses and failures were new."""
     ensure_models(connection, batch.models)
+    if batch.attempts["call"]:
+        connection.register("incoming_attempts", _arrow(batch.attempts, _ATTEMPT))
+        connection.execute(_INSERT_ATTEMPTS, {"run": batch.run})
+    if not batch.calls["call"]:
+        return 0, 0
     connection.register("incoming_calls", _arrow(batch.calls, _CALL))
     connection.execute(_INSERT_CALLS)
     count = 0

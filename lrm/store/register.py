@@ -132,7 +132,7 @@ def register_judges(space: Workspace, file: str | None) -> int:
         space.detach()
         return current
     tables = ("judges", "judge_scopes")
-    with _written(space) as connection:
+    with written(space) as connection:
         _refuse_collisions(connection, tables)
         for table in tables:
             connection.execute(f"INSERT INTO cat.lrm.{table} FROM {_COPIES[table]}")
@@ -144,7 +144,7 @@ def register_judges(space: Workspace, file: str | None) -> int:
 
 
 @contextmanager
-def _written(space: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
+def written(space: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
     """Have the catalog attached for writing, in one transaction, and detached at the end."""
     connection = space.connection
     space.detach()
@@ -169,7 +169,7 @@ def register(space: Workspace, whole: Matrix) -> int:
     if not differs and not new_rows and not space.redeclared:
         space.detach()
         return current
-    with _written(space) as connection:
+    with written(space) as connection:
         _refuse_collisions(
             connection, (table for table in _COPIES if table not in ("prompt_set_members", "sources", "renderings"))
         )

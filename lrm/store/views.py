@@ -153,6 +153,28 @@ SELECT
 FROM verdicts
 GROUP BY ALL;
 
+CREATE VIEW attempts AS
+SELECT
+    'c1:' || lower(hex(a.call)) AS call,
+    m.name AS model,
+    c.replicate,
+    x.messages,
+    a.attempt,
+    a.kind,
+    a.message,
+    a.http_status,
+    a.latency_ms,
+    a.tried_at,
+    a.run,
+    CASE WHEN g.status = 'blocked' THEN 'blocked' WHEN g.n IS NOT NULL THEN 'done' WHEN f.call_n IS NOT NULL THEN 'failed' END
+        AS state
+FROM lrm.attempts a
+LEFT JOIN lrm.calls c ON c.id = a.call
+LEFT JOIN lrm.models m ON m.n = c.model_n
+LEFT JOIN lrm.messages x ON x.n = c.messages_n
+LEFT JOIN lrm.generations g ON g.n = c.generation_n
+LEFT JOIN (SELECT DISTINCT call_n FROM lrm.failures) f ON f.call_n = c.n;
+
 CREATE VIEW annotations AS
 SELECT
     m.name AS model,
@@ -191,6 +213,8 @@ COMMENTS = {
     "rates": "Counts and rates by spec, model, set, attack, expectation, judge, scope and visibility; "
     "unsafe_rate is unsafe / harm_judged, refusal_rate is (full + partial refusals) / "
     "refusal_judged.",
+    "attempts": "One row a request that brought no response: its class, the HTTP status, and what became of its call. "
+    "A call's requests are these and one for its response.",
     "annotations": "One row a label that a person or another's machine gave to one scope of a cell. Never part of an id.",
 }
 

@@ -9,8 +9,6 @@ import socket
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ import pytest
 from pydantic import ValidationError
 
 from lrm import hashing
-from lrm.backends.base import Call, CallFailure, FailureClass, Reply, raw_prompt
-from lrm.backends.failures import MESSAGE_CHARACTERS, failure_class, redacted, retry_after_s
+from lrm.backends.base import Call, CallFailure, FailureClass, Quota, Reply, raw_prompt
+from lrm.backends.failures import MESSAGE_CHARACTERS, redacted
 from lrm.backends.http import HttpBackend, chat_url, completions_url, proxy_for
 from lrm.backends.open import check_model, open_backend
 from lrm.errors import ModelError
@@ -147,11 +145,12 @@ def test_what_cannot_be_sent_is_refused_as_it_is_declared(server: Server, fields
         model(server, **fields)
 
 
-async def test_the_pool_holds_no_more_calls_than_declared(server: Server) -> None:
+async def test_the_connections_hold_back_no_call_that_the_runner_lets_go(server: Server) -> None:
     async with opened(model(server, "slow", limits=Limits(max_in_flight=3))) as backend:
-        await asyncio.gather(*(backend.ask(call(replicate=n)) for n in range(9)))
+        await asyncio.gather(*(backend.ask(call(replicate=n)) for n in range(150)))
     counted = server.count()
-    assert (counted["total"], counted["in_flight_max"]) == (9, 3)
+    assert counted["total"] == 150
+    assert counted["in_flight_max"] > 100  # aiohttp's own limit, where none is set
 
 
 def test_chat_completions_are_found_under_the_endpoint() -> None:
@@ -326,7 +325,7 @@ async def test_what_comes_back_is_kept_raw_and_splits(
     assert (trace.status, trace.answer) == (status, answer)
 
 
-@pytest.mark.parametrize("name", ["filter", "filter400", "filter403"])
+@pytest.mark.parametrize("name", ["filter", "filter400", "filter403", "filter-in-200"])
 async def test_a_refusal_by_the_provider_is_a_reply(server: Server, name: str) -> None:
     reply = await ask(model(server, name))
     assert reply.blocked
@@ -356,7 +355,14 @@ FAILURES: list[tuple[str, FailureClass, int | None, float | None, str]] = [
     ("not-utf8", "bad_payload", 200, None, "UTF-8"),
     ("no-choices", "bad_payload", 200, None, "choices"),
     ("error-in-200", "rate_limited", 429, None, "Upstream is busy."),
-    ("error-in-choice", "server", 200, None, "Provider broke off."),
+    ("error-in-choice", "server", 502, None, "Provider broke off."),
+    ("overloaded-in-200", "rate_limited", 200, None, "Overloaded"),
+    ("no-content", "bad_payload", 204, None, "HTTP 204 without a body"),
+    ("redirect-307", "bad_request", 307, None, "/v1/chat/completions"),
+    ("429-old-clock", "rate_limited", 429, 9.0, "Slow down."),
+    ("status-413", "context_too_long", 413, None, "It says no more."),
+    ("status-524", "server", 524, None, "It says no more."),
+    ("status-529", "rate_limited", 529, None, "It says no more."),
     ("bomb", "bad_payload", None, None, "64 MiB"),
     ("half-body", "connection", None, None, ""),
     ("drop", "connection", None, None, ""),
@@ -399,40 +405,75 @@ async def test_what_failed_once_can_be_asked_again_over_the_same_pool(server: Se
     assert server.total() == 2
 
 
+async def test_a_reply_that_stops_on_the_way_is_a_timeout_that_says_so(server: Server) -> None:
+    async with opened(model(server, limits=Limits(stall_s=0.2))) as backend:
+        with pytest.raises(CallFailure) as caught:
+            await backend.ask(call([{"role": "user", "content": "behave: stall"}]))
+        assert caught.value.kind == "timeout"
+        assert "stalled" in caught.value.message
+        assert "40 bytes" in caught.value.message
+        assert not (await backend.ask(call())).blocked
+
+
+@pytest.mark.parametrize("name", ["drip-ok", "late-body"])
+async def test_slow_is_not_stalled(server: Server, name: str) -> None:
+    """The pieces come for longer than `stall_s` in all; and before the first byte of the body nothing has stalled."""
+    reply = await ask(model(server, name, limits=Limits(stall_s=1.0)))
+    assert json.loads(reply.raw)["choices"]
+
+
+async def test_json_without_a_completion_is_paid_for_twice_at_most(server: Server) -> None:
+    async with opened(model(server, "no-choices")) as backend:
+        failures = []
+        for asked in (call(), Call(bytes(31) + b"1", call().messages, 0), call(), call()):
+            with pytest.raises(CallFailure) as caught:
+                await backend.ask(asked)
+            failures.append(caught.value)
+    assert [failure.kind for failure in failures] == ["bad_payload"] * 4
+    assert [failure.transient for failure in failures] == [True, True, False, False]
+
+
+async def test_what_something_between_sends_is_asked_again_however_often(server: Server) -> None:
+    async with opened(model(server, "html")) as backend:
+        for _ in range(3):
+            with pytest.raises(CallFailure) as caught:
+                await backend.ask(call())
+            assert caught.value.transient
+
+
+async def test_a_body_beyond_all_bounds_is_not_fetched_again(server: Server) -> None:
+    assert not (await fail(model(server, "bomb"))).transient
+
+
+async def test_any_success_with_a_completion_is_a_reply(server: Server) -> None:
+    assert json.loads((await ask(model(server, "created"))).raw)["choices"][0]["message"]["content"] == "Well."
+
+
+# --- what a reply says beside -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ok", "cut", "hidden", "null", "filter", "nul"])
+async def test_the_tokens_are_those_of_the_trace(server: Server, name: str) -> None:
+    reply = await ask(model(server, name))
+    assert reply.usage == split(reply.raw, VISIBLE).usage
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (11, 34)
+
+
 @pytest.mark.parametrize(
-    ("value", "low", "high"),
+    ("name", "quota"),
     [
-        ("2.5", 2.5, 2.5),
-        ("0", 0, 0),
-        ("-3", 0, 0),
-        ("1e9", 86_400, 86_400),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("ok", None),
+        ("quota", Quota(3, 360.0, 149_984, 0.012)),
+        ("quota-claude", Quota(49, 30.0, 700)),
+        ("quota-nonsense", None),
     ],
 )
-def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, low: float, high: float) -> None:
-    waited = retry_after_s({"retry-after": value})
-    assert waited is not None
-    assert low <= waited <= high
+async def test_the_quota_is_what_the_headers_say(server: Server, name: str, quota: Quota | None) -> None:
+    assert (await ask(model(server, name))).quota == quota
 
 
-def test_retry_after_as_a_date_to_come_is_what_is_left_until_then() -> None:
-    in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    waited = retry_after_s({"Retry-After": in_an_hour})
-    assert waited is not None
-    assert 0 < waited <= 3600
-
-
-@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"Retry-After": "nan"}, {"Retry-After": ""}])
-def test_a_retry_after_that_says_nothing_is_unknown(headers: dict[str, str]) -> None:
-    assert retry_after_s(headers) is None
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(402, "auth"), (403, "auth"), (408, "timeout"), (409, "bad_request"), (422, "bad_request"), (529, "server")],
-)
-def test_statuses_that_no_test_server_sends_have_their_class(status: int, kind: FailureClass) -> None:
-    assert failure_class(status, None, "", told_to_wait=False) == kind
+async def test_a_failure_says_the_quota_too(server: Server) -> None:
+    assert (await fail(model(server, "429-quota"))).quota == Quota(3, 360.0, 149_984, 0.012)
 
 
 def test_the_declarations_on_the_documentation_page_are_valid() -> None:

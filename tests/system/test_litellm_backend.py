@@ -16,8 +16,8 @@ import pytest
 from pydantic import ValidationError
 
 from lrm import hashing
-from lrm.backends.base import Call, CallFailure, FailureClass, Reply
-from lrm.backends.litellm_api import LitellmBackend, request_arguments
+from lrm.backends.base import Call, CallFailure, FailureClass, Quota, Reply
+from lrm.backends.litellm_api import LitellmBackend, load_litellm, request_arguments
 from lrm.backends.open import check_model, open_backend
 from lrm.backends.price import cost, litellm_price
 from lrm.errors import ModelError
@@ -280,6 +280,21 @@ FAILURES: list[tuple[str, FailureClass, int | None, float | None, str]] = [
     ("not-utf8", "bad_payload", None, None, ""),
     ("no-choices", "bad_payload", 200, None, "choices"),
     ("error-in-200", "rate_limited", 429, None, "Upstream is busy."),
+    ("redirect", "bad_request", 302, None, "/v2/elsewhere"),
+    ("redirect-307", "bad_request", 307, None, "/v1/chat/completions"),
+    ("429-old-clock", "rate_limited", 429, 9.0, "Slow down."),
+    ("status-402", "auth", 402, None, "It says no more."),
+    ("status-403", "auth", 403, None, "It says no more."),
+    ("status-408", "timeout", None, None, ""),
+    ("status-409", "server", 409, None, "It says no more."),
+    ("status-413", "context_too_long", 413, None, "It says no more."),
+    ("status-422", "bad_request", 422, None, "It says no more."),
+    ("status-425", "server", 425, None, "It says no more."),
+    ("status-502", "server", 502, None, "It says no more."),
+    ("status-524", "server", 524, None, "It says no more."),
+    ("status-529", "rate_limited", 529, None, "It says no more."),
+    ("overloaded-in-200", "rate_limited", 200, None, "Overloaded"),
+    ("no-content", "bad_payload", None, None, ""),
     ("half-body", "connection", None, None, ""),
     ("drop", "connection", None, None, ""),
 ]
@@ -303,6 +318,46 @@ async def test_a_prompt_fails_as_a_conversation_does(server: Server, case: tuple
     failure = await fail(model(server, f"hosted_vllm/{name}"), call(RAW))
     assert (failure.kind, failure.status, failure.retry_after_s) == (kind, status, wait)
     assert server.total() == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    ("name", "quota"),
+    [
+        ("ok", None),
+        ("quota", Quota(3, 360.0, 149_984, 0.012)),
+        ("quota-claude", Quota(49, 30.0, 700)),
+        ("quota-nonsense", None),
+        ("429-quota", Quota(3, 360.0, 149_984, 0.012)),
+    ],
+)
+async def test_the_quota_is_what_the_headers_say(server: Server, provider: str, name: str, quota: Quota | None) -> None:
+    declared = model(server, f"{provider}/{name}")
+    assert (await fail(declared) if name.startswith("429") else await ask(declared)).quota == quota
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("name", ["ok", "hidden", "filter"])
+async def test_the_tokens_are_those_of_the_trace(server: Server, provider: str, name: str) -> None:
+    reply = await ask(model(server, f"{provider}/{name}"))
+    assert reply.usage == split(reply.raw, VISIBLE).usage
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (11, 34)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_json_without_a_completion_is_paid_for_twice_at_most(server: Server, provider: str) -> None:
+    async with opened(model(server, f"{provider}/no-choices")) as backend:
+        transient = []
+        for _ in range(2):
+            with pytest.raises(CallFailure) as caught:
+                await backend.ask(call())
+            transient.append(caught.value.transient)
+    assert transient == [True, False]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_any_success_with_a_completion_is_a_reply(server: Server, provider: str) -> None:
+    assert json.loads((await ask(model(server, f"{provider}/created"))).raw)["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -396,3 +451,12 @@ def test_it_calls_nobody_but_the_model_says_nothing_and_reads_no_dotenv(server: 
     assert after.endswith("guarded\n")
     assert server.count()["by_model"] == {"ok": 3, "think-inline": 3, "meta-llama/Llama-3.1-8B/ok": 3}
     assert "sk-from-a-file" not in json.dumps(server.count())
+
+
+def test_litellms_own_limits_hold_back_no_call_and_keep_no_connection_for_long() -> None:
+    load_litellm()
+    from litellm import constants
+
+    assert constants.AIOHTTP_CONNECTOR_LIMIT_PER_HOST >= 10_000
+    assert constants.AIOHTTP_CONNECTOR_LIMIT >= 10_000
+    assert constants.AIOHTTP_KEEPALIVE_TIMEOUT < 5

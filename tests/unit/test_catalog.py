@@ -12,9 +12,10 @@ import pytest
 from lrm.errors import BusyError, CatalogError, MissingError
 from lrm.plan import workspace
 from lrm.store import catalog as catalog_module
-from lrm.store import migrations, views
+from lrm.store import journal, migrations, views
 from lrm.store.catalog import Catalog, catalog_path, patiently
-from lrm.store.lock import holder, locked
+from lrm.store.live import is_live, live_runs, living
+from lrm.store.lock import arranging, held_alone, holder, locked, sharing
 from lrm.store.merge import merge_leftovers
 from tests import builders
 from tests.holding import held, let_go
@@ -279,6 +280,33 @@ def test_what_is_no_lock_is_not_tried_again(catalog: Catalog) -> None:
     assert len(tried) == 1
 
 
+def test_fills_share_the_catalog_and_an_import_does_not(catalog: Catalog) -> None:
+    with sharing(catalog, "one fill"), sharing(catalog, "another"):
+        assert not held_alone(catalog)
+        with pytest.raises(BusyError, match="another"), locked(catalog, "an import"):
+            pass
+    with locked(catalog, "an import"):
+        assert held_alone(catalog)
+        with pytest.raises(BusyError, match="an import"), sharing(catalog, "a fill"):
+            pass
+
+
+def test_rows_are_numbered_by_one_at_a_time(catalog: Catalog) -> None:
+    with arranging(catalog), pytest.raises(BusyError, match="planning or merging"), arranging(catalog, patience_s=0.05):
+        pass
+    with arranging(catalog, patience_s=0):
+        pass
+
+
+def test_a_run_lives_as_long_as_it_holds_its_lock(catalog: Catalog) -> None:
+    with living(catalog, "r1"), living(catalog, "r2"):
+        assert live_runs(catalog) == {"r1", "r2"}
+        assert is_live(catalog, "r1")
+        assert not is_live(catalog, "r3")
+    (catalog.runs_folder / "r4.lock").touch()  # of one that was killed
+    assert live_runs(catalog) == frozenset()
+
+
 def test_the_lock_names_its_holder_and_is_let_go(catalog: Catalog) -> None:
     with locked(catalog, "lrm matrix fill specs/x.toml"):
         with pytest.raises(BusyError, match=r"lrm matrix fill specs/x\.toml"), locked(catalog, "another"):
@@ -304,7 +332,10 @@ def test_whatever_a_dead_holder_left_is_no_obstacle(catalog: Catalog, left: str)
 def test_leftovers_are_left_to_a_fill_that_is_running(catalog: Catalog) -> None:
     calls = builders.calls_of(catalog, SPEC)
     builders.write_journal(catalog, SPEC, [builders.record(call, by, builders.payload()) for by, call in calls])
-    with locked(catalog, "a fill"):
+    run = journal.run_of(journal.segments(catalog.journal_folder)[0])
+    with living(catalog, run), sharing(catalog, "a fill"):
+        assert merge_leftovers(catalog).segments == 0
+    with locked(catalog, "an import"):
         assert merge_leftovers(catalog).segments == 0
     said: list[str] = []
     assert merge_leftovers(catalog, say=said.append).generations == 4
@@ -324,7 +355,7 @@ def test_every_view_is_commented_and_can_be_queried(catalog: Catalog, view: str)
     with catalog.reading() as connection:
         table = connection.sql(f"FROM {view}")
         found = table.fetchall()
-    assert len(found) == {"annotations": 0, "cells": 4, "traces": 4, "verdicts": 4, "rates": 2}[view]
+    assert len(found) == {"annotations": 0, "attempts": 0, "cells": 4, "traces": 4, "verdicts": 4, "rates": 2}[view]
     comment = builders.rows(catalog, "SELECT comment FROM duckdb_views() WHERE view_name = ?", view)[0][0]
     assert comment == views.COMMENTS[view]
 

@@ -14,7 +14,7 @@ from lrm.errors import CatalogError
 from lrm.store import journal
 from lrm.store.catalog import Catalog
 from lrm.store.journal import Journal, Record
-from lrm.store.merge import merge_all
+from lrm.store.merge import merge_dead
 from lrm.store.verify import verify
 from tests import builders
 
@@ -237,7 +237,7 @@ def test_a_segment_that_cannot_be_begun_is_no_segment(catalog: Catalog, records:
     run.append(records[1])
     with pytest.raises(CatalogError, match="cannot be written"):
         run.write()
-    merge_all(catalog, journal.segments(catalog.journal_folder), say=lambda _: None)
+    merge_dead(catalog, say=lambda _: None)
     assert raws(catalog) == [records[0]["raw"]]
 
 
