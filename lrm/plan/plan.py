@@ -88,7 +88,9 @@ class Plan:
     calls: int
     """Distinct calls to make; cells that render to the same messages share one."""
     shared: int = 0
-    """Missing calls that are not among `calls`, because another running fill makes them or a batch will answer them."""
+    """Missing calls that are not among `calls`, because another running fill makes them."""
+    at_provider: int = 0
+    """Missing calls that are not among `calls`, because a batch of an earlier fill will answer them."""
     judge_estimates: tuple[Estimate, ...] = ()
     """What judge models will take, at most; apart from `estimates`, and not in `cost`."""
     budget: Caps = field(default_factory=Caps)
@@ -139,7 +141,7 @@ class Plan:
     @property
     def nothing_to_do(self) -> bool:
         """Whether a fill would make no call and no verdict."""
-        return self.calls == 0 and self.shared == 0 and self.ungraded == 0
+        return self.calls == 0 and self.shared == 0 and self.at_provider == 0 and self.ungraded == 0
 
     @property
     def cost(self) -> float | None:

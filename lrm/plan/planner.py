@@ -43,14 +43,15 @@ SELECT ix,
 FROM matched GROUP BY ix
 """
 
-# What others are going to answer: a running fill that claimed it, or a batch at a provider.
+# What is being answered already: by a running fill that claimed it or looks after its batch, or (`run` is NULL) by a batch
+# at a provider that nobody looks after.
 _OTHERS = """
 CREATE OR REPLACE TABLE others AS
 SELECT m.model_n, m.messages_n, m.replicate, any_value(c.run) AS run
 FROM matched m JOIN cat.lrm.claims c USING (model_n, messages_n, replicate)
 WHERE m.generation_n IS NULL AND list_contains($live, c.run) GROUP BY ALL
 UNION ALL
-SELECT m.model_n, m.messages_n, m.replicate, any_value(b.key)
+SELECT m.model_n, m.messages_n, m.replicate, any_value(CASE WHEN list_contains($live, b.run) THEN b.run END)
 FROM matched m JOIN cat.lrm.batch_calls x USING (call_n) JOIN cat.lrm.batches b ON b.key = x.batch
 WHERE m.generation_n IS NULL AND b.state IN ('intended', 'sent') GROUP BY ALL
 """
@@ -95,7 +96,7 @@ def plan(
 
     With `retry_failed` only calls that failed are made, of the classes given by their last failure, and none that is merely
     missing. What the runs `live` have claimed, or a batch at a provider will answer, is not to be asked; nor is what failed
-    for good in one of the runs `given_up`. Makes the table `others` of the former, with who will answer it; `matched` (each
+    for good in one of the runs `given_up`. Makes the table `others` of the former, with the run that will answer it; `matched` (each
     cell, with its call and response where the catalog has them), `responses` (those responses, once each) and, where
     something is missing, `todo` (calls to make).
     """
@@ -106,7 +107,7 @@ def plan(
         _block(one.model, one.prompt_set, one.attack, counts.get(ix, (0, 0, 0, 0, 0)))
         for ix, one in enumerate(space.matrix.slices)
     )
-    calls = shared = 0
+    calls = shared = at_provider = 0
     if any(block.missing for block in blocks):
         connection.execute(_OTHERS, {"live": list(live)})
         kinds = None if isinstance(retry_failed, bool) else list(retry_failed)
@@ -115,7 +116,7 @@ def plan(
             {"limit": limit, "given_up": list(given_up), "only_failed": retry_failed is not False, "kinds": kinds},
         )
         calls = int(connection.execute("SELECT count(*) FROM todo").fetchall()[0][0])
-        shared = int(connection.execute("SELECT count(*) FROM others").fetchall()[0][0])
+        shared, at_provider = connection.execute("SELECT count(run), count(*) - count(run) FROM others").fetchall()[0]
     missing = sum(block.missing for block in blocks)
     if missing and (limit is not None or retry_failed is not False):
         missing = int(connection.execute(_TODO_CELLS).fetchall()[0][0])
@@ -127,6 +128,7 @@ def plan(
         judges=judges,
         calls=calls,
         shared=shared,
+        at_provider=at_provider,
         budget=space.matrix.budget,
         retry_failed=retry_failed is not False,
         judge_estimates=judge_estimates(space, judges) if any(one.calls or one.later for one in judges) else (),

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrm import hashing
-from lrm.backends.base import Backend
+from lrm.backends.base import Call, CallFailure, Reply
 from lrm.backends.open import open_backend
 from lrm.backends.open_files import allow_in_flight
 from lrm.errors import LrmError, ModelError
@@ -18,16 +19,20 @@ from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Model
 from lrm.registry.identity import declaration_json, model_identity
-from lrm.run.budget import Expected
-from lrm.run.feed import Calls, Feed, copy_todo
+from lrm.run.budget import Account, Expected
+from lrm.run.feed import Affordable, Calls, Feed, Nothing, copy_todo
 from lrm.run.keeper import Keeper
 from lrm.run.lane import Lane
 from lrm.run.progress import ModelProgress, Observer, Progress
 from lrm.run.runner import Runner
 from lrm.run.session import Session
+from lrm.store.batches import open_models
 from lrm.store.grading import Grader
-from lrm.store.journal import Journal, ModelCard
+from lrm.store.journal import BatchNote, Journal, ModelCard
 from lrm.store.merge import merge_segment
+
+if TYPE_CHECKING:
+    from lrm.run.batches import BatchLane
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,13 @@ class Queue:
     calls: Calls
     expected: Expected | None = None
     """What one of its calls is expected to take; None is unknown."""
+    at_provider: int = 0
+    """Calls that batches of earlier fills will answer; part of `total`."""
+
+    @property
+    def by_batches(self) -> bool:
+        """Whether its calls go by a batch endpoint, or came back by one."""
+        return self.model.batch or self.at_provider > 0
 
 
 @dataclass(slots=True)
@@ -65,23 +77,32 @@ class Asked:
 
 
 def subject_queues(space: Workspace, planned: Plan) -> list[Queue]:
-    """Return a queue for each model that the table `todo` asks; the catalog is detached afterwards."""
+    """Return a queue for each model that the table `todo` asks; the catalog is detached afterwards.
+
+    A model whose earlier batches are still at the provider has one too; where it is no longer asked by batches, apart from
+    its other calls.
+    """
     space.attach()
-    counts = copy_todo(space.connection)
+    counts = copy_todo(space.connection) if planned.calls else {}
+    at_provider = open_models(space.connection, "cat.lrm") if planned.at_provider else {}
     space.detach()
+    queues = []
     names = {n: name for name, n in reversed(space.model_ns.items())}
-    return [
-        Queue(
-            names[n],
-            names[n],
-            space.matrix.models[names[n]].declaration,
-            space.model_ids[names[n]],
-            count,
-            Feed(space.connection, n, space.model_ids[names[n]]),
-            planned.expected(names[n]),
-        )
-        for n, count in counts.items()
-    ]
+    for n, name in names.items():
+        model, identity = space.matrix.models[name].declaration, space.model_ids[name]
+        count, waiting = counts.get(n, 0), at_provider.get(identity, 0)
+        feed, expected = Feed(space.connection, n, identity), planned.expected(name)
+        if model.batch and (count or waiting):
+            queues.append(Queue(name, name, model, identity, count + waiting, feed, expected, waiting))
+            continue
+        if count:
+            queues.append(Queue(name, name, model, identity, count, feed, expected))
+        if waiting:
+            queues.append(Queue(f"{name} (batches)", name, model, identity, waiting, Nothing(), expected, waiting))
+    order = list(counts)
+    return sorted(
+        queues, key=lambda queue: order.index(n) if (n := space.model_ns[queue.name]) in counts else len(order)
+    )
 
 
 def ask(session: Session, queues: Sequence[Queue], graders: Sequence[Grader]) -> Asked:
@@ -100,20 +121,19 @@ def ask(session: Session, queues: Sequence[Queue], graders: Sequence[Grader]) ->
 
 async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders: Sequence[Grader]) -> None:
     progress, watch, catalog = asked.progress.models, session.watch, session.space.catalog
-    backends, refused = _open_backends(queues)
-    for name, error in refused.items():
-        progress[name].stopped = error.message
-        asked.notes.append(f"{name}: {error}")
-        watch.say(asked.notes[-1])
-    if not backends:
-        raise next(iter(refused.values()))
-    lanes = [
-        _lane(session, queue, backends[queue.label], progress[queue.label])
-        for queue in queues
-        if queue.label in backends
-    ]
+    lanes: list[Lane] = []
+    for queue in queues:
+        try:
+            lanes.append(_lane(session, queue, progress[queue.label]))
+        except ModelError as error:
+            progress[queue.label].stopped = error.message
+            asked.notes.append(f"{queue.label}: {error}")
+            watch.say(asked.notes[-1])
+            refused = error
+    if not lanes:
+        raise refused
     _fit_open_files(lanes, watch)
-    cards = {queue.id.hex(): _card(queue.name, queue.model) for queue in queues if queue.label in backends}
+    cards = {queue.id.hex(): _card(queue.name, queue.model) for queue in queues}
     journal = Journal(catalog.journal_folder, asked.run, cards, after=session.segments)
 
     def merge(segment: Path) -> None:
@@ -150,19 +170,51 @@ async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders:
     session.publish()
 
 
-def _lane(session: Session, queue: Queue, backend: Backend, progress: ModelProgress) -> Lane:
+def _lane(session: Session, queue: Queue, progress: ModelProgress) -> Lane:
+    """Return an opened lane. Raises ModelError where the model cannot be asked."""
     gate = session.gate(queue.model)
     expected = queue.expected or Expected()
+    account = session.budget.account(queue.id, queue.label, expected)
     return Lane(
         queue.label,
         queue.model,
         queue.id.hex(),
         queue.calls,
-        backend,
+        None if queue.by_batches else open_backend(queue.model),
+        _batches(session, queue, account) if queue.by_batches else None,
         progress,
         gate,
         gate.join(queue.model.limits, expected_tokens=expected.tokens),
-        session.budget.account(queue.id, queue.label, expected),
+        account,
+    )
+
+
+def _batches(session: Session, queue: Queue, account: Account) -> BatchLane:
+    """Return what asks a model by batches. What comes back goes to the runner that asks then."""
+    from lrm.run.batches import BatchLane
+
+    calls = Affordable(queue.calls, account)
+
+    def keep(call: Call, result: Reply | CallFailure) -> None:
+        assert session.runner is not None
+        calls.came_back(call.id)
+        session.runner.take(queue.label, call, result)
+
+    async def note(line: BatchNote) -> None:
+        assert session.runner is not None
+        await session.runner.keeper.keep_on_disk(line)
+
+    return BatchLane(
+        queue.model,
+        queue.id,
+        _card(queue.name, queue.model),
+        session.run,
+        calls,
+        session.space.catalog,
+        keep,
+        note,
+        session.watch.say,
+        asyncio.Event(),
     )
 
 
@@ -177,17 +229,6 @@ def _fit_open_files(lanes: Sequence[Lane], watch: Observer) -> None:
             f"this system lets a process open so few files that {allowed:,} calls are in flight at most instead of "
             f"{wanted:,}; raise its hard limit (`ulimit -Hn`) for more"
         )
-
-
-def _open_backends(queues: Sequence[Queue]) -> tuple[dict[str, Backend], dict[str, ModelError]]:
-    opened: dict[str, Backend] = {}
-    refused: dict[str, ModelError] = {}
-    for queue in queues:
-        try:
-            opened[queue.label] = open_backend(queue.model)
-        except ModelError as error:
-            refused[queue.label] = error
-    return opened, refused
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

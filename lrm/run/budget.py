@@ -132,6 +132,10 @@ class Account:
         self.in_flight += 1
         self.budget.calls += 1
 
+    def adopt(self) -> None:
+        """Note that what an earlier fill has sent comes back to this one: no call of this one, but its tokens and cost are."""
+        self.in_flight += 1
+
     def end(self, tokens: int | None = None, cost: float | None = None, *, replied: bool = False) -> None:
         """Note that a request came to an end, and what it took; None is unknown.
 

@@ -27,7 +27,7 @@ _PATIENCE = 32
 """Replies, at least, before the limit goes again to where it was too much."""
 _ENOUGH = 10
 """Replies within a minute from which a pace can be told; fewer between two refusals show that there is one."""
-_BELOW, _FASTER, _FORGET = 0.95, 1.006, 8.0
+_BELOW, _FASTER, _FORGET = 0.95, 1.003, 8.0
 """The pace begins below what was served, grows with each reply, and is forgotten when it has grown so many times."""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lrm import hashing
 from lrm.backends.base import Call, Hint
+from lrm.run.budget import Account
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,6 +47,41 @@ class Calls(Protocol):
     def next(self) -> Call | None:
         """Return the next call; None when there is none left."""
         ...
+
+
+@dataclass(slots=True)
+class Affordable:
+    """A queue that ends where the budget does. For calls that are all sent before the first comes back."""
+
+    calls: Calls
+    account: Account
+    begun: set[bytes] = field(default_factory=set)
+    """Ids of the calls that were given out and did not come back."""
+
+    def came_back(self, call: bytes) -> None:
+        """Note that a call came back; one that was not given out here was sent by an earlier fill."""
+        if call in self.begun:
+            self.begun.discard(call)
+        else:
+            self.account.adopt()
+
+    def next(self) -> Call | None:
+        """Return the next call, which counts as begun; None when there is none left, or no room in the budget."""
+        if self.account.admits() != "yes":
+            return None
+        call = self.calls.next()
+        if call is not None:
+            self.account.begin()
+            self.begun.add(call.id)
+        return call
+
+
+class Nothing:
+    """An empty queue."""
+
+    def next(self) -> Call | None:
+        """Return None."""
+        return None
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ def fill(
             _write_lock(space, whole or matrix, watch)
             reread = reparse_redeclared(space, watch) if space.redeclared else 0
             ungraded = bool(planned.ungraded or reread)
-            asks = bool(planned.calls or planned.shared or (ungraded and space.asks_judges))
+            asks = bool(planned.calls or planned.shared or planned.at_provider or (ungraded and space.asks_judges))
             session = begun(stack, space, span, planned, caps, watch, doing) if asks else None
         graded = _grade(space) if ungraded else 0
         judged = None

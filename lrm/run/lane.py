@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import tenacity
 
@@ -15,6 +16,9 @@ from lrm.run.budget import Account
 from lrm.run.feed import Calls
 from lrm.run.gate import Gate, Turnstile
 from lrm.run.progress import ModelProgress
+
+if TYPE_CHECKING:
+    from lrm.run.batches import BatchLane
 
 RETRY_LONGEST_S = 60.0
 LONGEST_WAIT_S = 3600.0
@@ -50,7 +54,9 @@ class Lane:
     model: Model
     model_hex: str
     feed: Calls
-    backend: Backend
+    backend: Backend | None
+    """What carries out its calls; None where `batches` does."""
+    batches: BatchLane | None
     progress: ModelProgress
     gate: Gate
     way: Turnstile

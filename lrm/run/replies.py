@@ -109,11 +109,14 @@ class Replies:
         self.connection.unregister("incoming_asks")
         self._added += len(rows)
 
-    def queues(self, suffix: str, expected: Callable[[str], Expected]) -> list[Queue]:
-        """Return a queue for each model that is to be asked something; `expected` says what one of its calls takes."""
-        counts = self.connection.execute(
-            "SELECT model_ix, count(*) FROM judge_todo GROUP BY ALL ORDER BY ALL"
-        ).fetchall()
+    def queues(self, suffix: str, expected: Callable[[str], Expected], at_provider: Mapping[bytes, int]) -> list[Queue]:
+        """Return a queue for each model that is to be asked something, or whose earlier batches are at the provider.
+
+        `expected` says what one of its calls takes; `at_provider` counts the calls in batches by the model's identity.
+        """
+        asked = self.connection.execute("SELECT model_ix, count(*) FROM judge_todo GROUP BY ALL").fetchall()
+        waiting = {ix: at_provider[found] for ix, found in enumerate(self._models) if at_provider.get(found)}
+        counts = sorted({**dict.fromkeys(waiting, 0), **dict(asked)}.items())
         order = list(self._models.items())
         queues: list[Queue] = []
         for ix, count in counts:
@@ -123,7 +126,9 @@ class Replies:
             taken = {queue.label for queue in queues}
             while label in taken:
                 label += "′"
-            queues.append(Queue(label, name, model, found, int(count), Questions(self.connection, ix), expected(name)))
+            each = waiting.get(ix, 0)
+            questions = Questions(self.connection, ix)
+            queues.append(Queue(label, name, model, found, int(count) + each, questions, expected(name), each))
         return queues
 
 

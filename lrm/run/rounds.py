@@ -26,7 +26,7 @@ from lrm.run.asking import ask
 from lrm.run.replies import Replies
 from lrm.run.session import Session
 from lrm.run.subjects import Item, chunks, done, lay_out_pending
-from lrm.store.claims import claim_questions, leave_to_others
+from lrm.store.claims import claim_questions, leave_to_batches, leave_to_others
 from lrm.store.grading import VerdictRows, put_verdicts
 from lrm.store.live import live_runs
 from lrm.store.lock import arranging
@@ -100,9 +100,9 @@ def _rounds(
     while number < MOST_ROUNDS:
         replies.begin()
         judged.left = _scan(space, judges, replies, judged, limit=0 if session.over else limit)
-        others = _claim(session)
+        others, at_provider = _claim(session)
         suffix = " as judge" if number == 0 else f" as judge, round {number + 1}"
-        queues = replies.queues(suffix, lambda name: planned.expected(name, as_judge=True))
+        queues = replies.queues(suffix, lambda name: planned.expected(name, as_judge=True), at_provider)
         if queues:
             number += 1
             asked = ask(session, queues, ())
@@ -120,10 +120,11 @@ def _rounds(
         space.attach()
 
 
-def _claim(session: Session) -> tuple[str, ...]:
-    """Claim the questions that are to be asked, and leave to others what they have claimed; return those runs.
+def _claim(session: Session) -> tuple[tuple[str, ...], dict[bytes, int]]:
+    """Claim the questions that are to be asked; leave to others what they have claimed, and to batches what they will answer.
 
-    The catalog is detached afterwards.
+    Returns those runs, and the questions in batches of earlier fills by the model's identity. The catalog is detached
+    afterwards.
     """
     space = session.space
     with arranging(space.catalog):
@@ -131,12 +132,13 @@ def _claim(session: Session) -> tuple[str, ...]:
         space.attach()
         if not space.connection.execute("SELECT count(*) FROM judge_todo").fetchall()[0][0]:
             space.detach()
-            return ()
+            return (), {}
         others = leave_to_others(space.connection, session.run, live_runs(space.catalog))
+        at_provider = leave_to_batches(space.connection)
         with written(space) as connection:
             claim_questions(connection, session.run)
         space.detach()
-    return others
+    return others, at_provider
 
 
 def _after(seconds: float) -> Callable[[], bool]:

@@ -10,8 +10,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from lrm.backends.base import CallFailure, Reply
+from lrm.backends.base import Call, CallFailure, Reply
 from lrm.backends.price import cost as price
 from lrm.errors import LrmError
 from lrm.run.budget import Budget
@@ -21,6 +22,9 @@ from lrm.run.lane import LONGEST_WAIT_S, Lane, Try, pause_s
 from lrm.run.log import RunLog
 from lrm.run.progress import Observer, Progress
 from lrm.store.journal import Attempt, Record
+
+if TYPE_CHECKING:
+    from lrm.run.batches import BatchLane
 
 TICK_S = 0.25
 SILENCE_S = 120.0
@@ -59,14 +63,18 @@ class Runner:
             self._going.set()
         self.keeper.begin()
         ticking = asyncio.create_task(self._tick_often())
-        drivers = [asyncio.create_task(self._drive(lane)) for lane in self.lanes]
+        drivers = [
+            asyncio.create_task(self._drive(lane) if lane.batches is None else self._drive_batches(lane, lane.batches))
+            for lane in self.lanes
+        ]
         try:
             await asyncio.gather(*drivers)
         finally:
             for task in (*drivers, *self._tasks):
                 task.cancel()
             await asyncio.gather(*drivers, *self._tasks, return_exceptions=True)
-            await asyncio.gather(*(lane.backend.close() for lane in self.lanes), return_exceptions=True)
+            backends = [lane.backend for lane in self.lanes if lane.backend is not None]
+            await asyncio.gather(*(backend.close() for backend in backends), return_exceptions=True)
             await self.keeper.end()
             self._ended.set()
             await asyncio.gather(ticking, return_exceptions=True)
@@ -138,6 +146,28 @@ class Runner:
         while lane.progress.in_flight:
             await self._until_rung(lane)
 
+    async def _drive_batches(self, lane: Lane, batches: BatchLane) -> None:
+        """Have a lane's calls carried out by a batch endpoint."""
+        try:
+            await batches.run()
+        except LrmError as error:
+            self.broke(error)
+        lane.progress.waiting = None
+        if batches.stopped is not None and lane.progress.stopped is None:
+            lane.progress.stopped = batches.stopped
+            self.log.event("model stopped", model=lane.name, said=batches.stopped)
+
+    def take(self, label: str, call: Call, result: Reply | CallFailure) -> None:
+        """Keep what came of a call that a batch carried out."""
+        lane = next(lane for lane in self.lanes if lane.name == label)
+        one = Try(call, time.monotonic(), attempts=1)
+        if isinstance(result, Reply):
+            self._received(lane, one, result, None)
+        else:
+            lane.account.end()
+            self._keep_attempt(one, result, None)
+            self._failed(lane, one, result, time.monotonic())
+
     def _over(self, lane: Lane) -> bool:
         return self.stopping or lane.progress.stopped is not None
 
@@ -178,13 +208,15 @@ class Runner:
 
     async def _ask(self, lane: Lane, one: Try, ticket: int) -> None:
         """Make one attempt of a call and keep what came of it."""
+        backend = lane.backend
+        assert backend is not None
         one.attempts += 1
         started = time.perf_counter()
         outcome: Outcome = OTHER
         tokens = quota = wait = None
         try:
             try:
-                reply = await lane.backend.ask(one.call)
+                reply = await backend.ask(one.call)
             except CallFailure as failure:
                 quota, wait = failure.quota, failure.retry_after_s
                 outcome = _says(failure)
@@ -203,12 +235,14 @@ class Runner:
             self._room.set()
             lane.bell.set()
 
-    def _received(self, lane: Lane, one: Try, reply: Reply, ms: float) -> int | None:
+    def _received(self, lane: Lane, one: Try, reply: Reply, ms: float | None) -> int | None:
         """Keep a response; return the tokens that it took, if they were counted."""
         record = self._record(lane, one)
         record["raw"] = reply.raw
         record["blocked"] = reply.blocked
-        record["ms"] = round(ms, 3)
+        if ms is not None:
+            record["ms"] = round(ms, 3)
+            lane.longest_s = max(lane.longest_s, ms / 1000)
         record["cost"] = reply.cost
         record["fingerprint"] = reply.fingerprint
         record["sent"] = reply.sent
@@ -226,7 +260,6 @@ class Runner:
         progress.cost = None if cost is None or progress.cost is None else progress.cost + cost
         lane.streak = 0
         lane.heard_at = time.monotonic()
-        lane.longest_s = max(lane.longest_s, ms / 1000)
         lane.silence_said = False
         return tokens
 
@@ -234,12 +267,7 @@ class Runner:
         """Keep a failed attempt, and the failure of the call where no further attempt is made."""
         now = time.monotonic()
         failure.attempts = one.attempts
-        self.keeper.keep(
-            Attempt(
-                call=one.call.id.hex(), attempt=one.attempts, kind=failure.kind, message=failure.message,
-                status=failure.status, ms=round(ms, 3), at=time.time_ns() // 1000,
-            )
-        )  # fmt: skip
+        self._keep_attempt(one, failure, ms)
         limits = lane.model.limits
         named = failure.retry_after_s
         if named is not None and named > LONGEST_WAIT_S:
@@ -259,6 +287,14 @@ class Runner:
             lane.park(one, now + pause)
             return
         self._failed(lane, one, failure, now)
+
+    def _keep_attempt(self, one: Try, failure: CallFailure, ms: float | None) -> None:
+        self.keeper.keep(
+            Attempt(
+                call=one.call.id.hex(), attempt=one.attempts, kind=failure.kind, message=failure.message,
+                status=failure.status, ms=None if ms is None else round(ms, 3), at=time.time_ns() // 1000,
+            )
+        )  # fmt: skip
 
     def _failed(self, lane: Lane, one: Try, failure: CallFailure, now: float) -> None:
         record = self._record(lane, one)
@@ -281,6 +317,8 @@ class Runner:
 
     def _close(self, lane: Lane) -> None:
         lane.way.close()
+        if lane.batches is not None:
+            lane.batches.stopping.set()
         lane.bell.set()
         self._room.set()
 
@@ -310,7 +348,10 @@ class Runner:
     def _show(self) -> None:
         for lane in self.lanes:
             lane.progress.limit = min(lane.way.cap, lane.gate.limit)
-            lane.progress.waiting = _held_up(lane)
+            if lane.batches is None:
+                lane.progress.waiting = _held_up(lane)
+            elif lane.batches.waiting:
+                lane.progress.waiting = f"{lane.batches.waiting:,} calls at the provider"
         self.progress.budget = self.budget.line() or None
         self.observer.tick(self.progress)
 

@@ -21,7 +21,7 @@ LOOK_LAST_S = 15.0
 """Seconds between two looks into the catalog for what others were asking, at first and at last."""
 
 _STILL_MISSING = """
-SELECT count(*) FROM others o WHERE NOT EXISTS (
+SELECT count(*) FROM others o WHERE o.run IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM cat.lrm.calls c
     WHERE c.model_n = o.model_n AND c.messages_n = o.messages_n AND c.replicate = o.replicate AND (
         c.generation_n IS NOT NULL
@@ -37,11 +37,14 @@ def ask_subjects(session: Session, planned: Plan, *, limit: int | None) -> None:
     With a `limit` of calls, or where only failed ones are asked again, nothing is waited for.
     """
     space = session.space
-    if planned.calls:
+    if planned.calls or planned.at_provider:
         session.subjects.append(ask(session, subject_queues(space, planned), graders_of(space)))
     shared = planned.shared
     while shared and limit is None and not planned.retry_failed and not session.over:
-        runs = [row[0] for row in space.connection.execute("SELECT DISTINCT run FROM others").fetchall()]
+        runs = [
+            row[0]
+            for row in space.connection.execute("SELECT DISTINCT run FROM others WHERE run IS NOT NULL").fetchall()
+        ]
         session.watch.say(f"{shared:,} calls are being made by {', '.join(runs)}: waiting for their responses")
         session.wait_for(runs, _answered(session, runs))
         if session.over:

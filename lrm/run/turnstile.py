@@ -220,10 +220,13 @@ class Turnstile:
         gate = self._gate
         if self.new:
             self._came()
-        if self.in_flight >= gate.share() or gate.others_first(self) or self.wait_s(gate.clock()) > 0:
+        if (gate.careful or gate.queues) and (self.in_flight >= gate.share() or gate.others_first(self)):
+            return False
+        if self.wait_s(gate.clock()) > 0:
             return False
         self._take()
-        gate.remember()
+        if gate.careful:
+            gate.remember()
         return True
 
     def _came(self) -> None:

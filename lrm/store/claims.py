@@ -35,6 +35,21 @@ def leave_to_others(connection: duckdb.DuckDBPyConnection, run: str, live: Colle
     )
 
 
+def leave_to_batches(connection: duckdb.DuckDBPyConnection) -> dict[bytes, int]:
+    """Take off the table `judge_todo` what batches at providers will answer; return how many by their model's identity."""
+    connection.execute(
+        """
+        CREATE OR REPLACE TABLE in_batches AS
+        SELECT t.call, any_value(m.id) AS model FROM judge_todo t JOIN cat.lrm.calls c ON c.id = t.call
+        JOIN cat.lrm.batch_calls x ON x.call_n = c.n JOIN cat.lrm.batches b ON b.key = x.batch
+        JOIN cat.lrm.models m ON m.n = b.model_n
+        WHERE b.state IN ('intended', 'sent') GROUP BY t.call
+        """
+    )
+    connection.execute("DELETE FROM judge_todo WHERE call IN (SELECT call FROM in_batches)")
+    return dict(connection.execute("SELECT model, count(*) FROM in_batches GROUP BY model").fetchall())
+
+
 def claim_questions(connection: duckdb.DuckDBPyConnection, run: str) -> None:
     """Claim what the table `judge_todo` holds. The catalog is attached as `cat`, in a transaction."""
     connection.execute("INSERT INTO cat.lrm.claims SELECT ?, NULL, NULL, NULL, call FROM judge_todo", [run])

@@ -75,7 +75,7 @@ class Attempt(TypedDict):
     kind: str
     message: str
     status: int | None
-    ms: float
+    ms: float | None
     at: int
 
 
