@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
-import httpx
 import orjson
 
 from lrm.backends.base import Call, CallFailure, raw_prompt
@@ -222,6 +221,7 @@ class BatchApi:
 
     def _failure(self, error: Exception) -> CallFailure:
         """Return the failure that an exception of litellm's or the provider's client is."""
+        import httpx
         import openai
 
         said = redacted(str(getattr(error, "message", "") or error) or type(error).__name__, self._secrets)

@@ -91,7 +91,8 @@ def subject_queues(space: Workspace, planned: Plan) -> list[Queue]:
     for n, name in names.items():
         model, identity = space.matrix.models[name].declaration, space.model_ids[name]
         count, waiting = counts.get(n, 0), at_provider.get(identity, 0)
-        feed, expected = Feed(space.connection, n, identity), planned.expected(name)
+        feed: Calls = Feed(space.connection, n, identity) if count else Nothing()
+        expected = planned.expected(name)
         if model.batch and (count or waiting):
             queues.append(Queue(name, name, model, identity, count + waiting, feed, expected, waiting))
             continue

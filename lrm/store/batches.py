@@ -78,12 +78,12 @@ class CallRows:
 
 def intend(catalog: Catalog, run: str, key: str, model_id: bytes, card: ModelCard, calls: CallRows) -> None:
     """Note in the catalog that these calls are going to be sent as the batch `key`. Raises BusyError, CatalogError."""
-    from lrm.store.merge import _INSERT_CALLS, ensure_models
+    from lrm.store.merge import INSERT_CALLS, ensure_models
 
     with arranging(catalog), catalog.writing() as connection:
         ensure_models(connection, {model_id.hex(): card})
         connection.register("incoming_calls", calls.table(model_id))
-        connection.execute(_INSERT_CALLS)
+        connection.execute(INSERT_CALLS)
         connection.execute(
             "INSERT INTO lrm.batches SELECT $key, n, NULL, 'intended', $at, NULL, $run FROM lrm.models WHERE id = $model",
             {"key": key, "at": clock.now().replace(tzinfo=None), "run": run, "model": model_id},

@@ -233,7 +233,7 @@ def ensure_models(connection: duckdb.DuckDBPyConnection, models: dict[str, journ
             )
 
 
-_INSERT_CALLS = """
+INSERT_CALLS = """
 CREATE TEMP TABLE batch_calls AS
     SELECT DISTINCT b.call, m.n AS model_n, b.messages_id, b.replicate
     FROM incoming_calls b JOIN lrm.models m ON m.id = b.model;
@@ -317,7 +317,7 @@ def _write(connection: duckdb.DuckDBPyConnection, batch: _Batch) -> tuple[int, i
     if not batch.calls["call"]:
         return 0, 0
     connection.register("incoming_calls", _arrow(batch.calls, _CALL))
-    connection.execute(_INSERT_CALLS)
+    connection.execute(INSERT_CALLS)
     count = 0
     if batch.generations["id"]:
         connection.register("incoming_generations", _arrow(batch.generations, _GENERATION))
