@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lrm.store.catalog import Catalog
 
 KEYS = (
-    "spec", "run", "calls", "done", "blocked", "failed", "left", "graded", "judged", "judge_calls", "judge_failed",
+    "spec", "run", "calls", "shared", "at_provider", "done", "blocked", "failed", "left", "graded", "judged", "judge_calls", "judge_failed",
     "judge_left", "not_shown", "failures", "input_tokens", "output_tokens", "planned_tokens", "cost", "planned_cost",
     "seconds", "budget", "interrupted", "notes", "rates",
 )  # fmt: skip
@@ -35,7 +35,8 @@ def outcome_object(outcome: Outcome, catalog: Catalog) -> dict[str, Any]:
             rates = read_rates(connection, outcome.plan.spec)
     failures = [{"model": model, "class": kind, "calls": calls} for model, kind, calls in outcome.failures]
     values = {
-        **own, "spec": outcome.plan.spec, "calls": outcome.plan.calls, "planned_cost": outcome.plan.total_cost,
+        **own, "spec": outcome.plan.spec, "calls": outcome.plan.calls,
+        "shared": outcome.plan.shared, "at_provider": outcome.plan.at_provider, "planned_cost": outcome.plan.total_cost,
         "planned_tokens": outcome.plan.total_tokens,
         "failures": failures, "rates": rates, "judged": dict(outcome.judged),
         "not_shown": [{"model": model, "bare": bare, "responses": all_} for model, bare, all_ in outcome.not_shown],
@@ -103,10 +104,11 @@ def _say_outcome(outcome: Outcome) -> None:
         say(plan_page.nothing_line(plan))
         return
     parts = []
-    if plan.calls:
+    wanted = plan.calls + plan.shared + plan.at_provider
+    if wanted:
         parts.append(
             f"{count(outcome.done, 'response')} ({outcome.blocked:,} blocked by the provider), {outcome.failed:,} failed, "
-            f"{outcome.left:,} left, of {count(plan.calls, 'call')} planned"
+            f"{outcome.left:,} left, of {count(wanted, 'call')} planned"
         )
     if outcome.graded or not outcome.judged:
         parts.append(f"{count(outcome.graded, 'verdict')} on responses that were there")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lrm.plan.plan import Plan
 
 KEYS = (
-    "spec", "cells", "done", "blocked", "failed", "missing", "not_applicable", "calls", "judge_calls", "ungraded",
+    "spec", "cells", "done", "blocked", "failed", "missing", "not_applicable", "calls", "at_provider", "judge_calls", "ungraded",
     "cost", "judge_cost", "total_cost", "total_tokens", "budget", "retry_failed", "nothing_to_do", "blocks", "estimates",
     "judges", "judge_estimates",
 )  # fmt: skip
@@ -76,6 +76,8 @@ def put_plan(plan: Plan) -> None:
         say("only calls that failed are made again")
     if plan.calls:
         say(f"{count(plan.calls, 'call')}, estimated cost {money(plan.cost)}")
+    if plan.at_provider:
+        say(f"{count(plan.at_provider, 'call')} will be answered by batches that are at the provider")
     if plan.judge_calls:
         say(
             f"judge models: at most {count(plan.judge_calls, 'question')}, and one more for a reply that cannot be read; "

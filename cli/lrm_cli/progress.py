@@ -70,6 +70,10 @@ def planned_line(plan: Plan) -> str:
     parts = [f"{count(plan.ungraded, 'verdict')} missing"]
     if plan.blocks:
         parts = [f"{count(plan.calls, 'call')} to make", *parts, f"estimated cost {money(plan.cost)}"]
+    if plan.shared:
+        parts.append(f"{plan.shared:,} more that another fill is making")
+    if plan.at_provider:
+        parts.append(f"{plan.at_provider:,} more that batches at the provider will answer")
     if plan.judge_calls:
         parts.append(f"then at most {count(plan.judge_calls, 'question')} to judge models for {money(plan.judge_cost)}")
     if plan.budget:

@@ -167,7 +167,7 @@ def outcome_of(space: Workspace, planned: Plan, session: Session | None, judged:
         failed=sum(one.failed for one in subjects),
         failures=tuple(failure for asked in session.asked for failure in asked.failures),
         left=sum(one.left for one in subjects) + session.left_to_others,
-        graded=graded,
+        graded=graded + session.graded,
         judged={} if judged is None else dict(judged.verdicts),
         judge_calls=sum(one.done for one in judges),
         judge_failed=sum(one.failed for one in judges),

@@ -24,7 +24,7 @@ from lrm.registry.identity import model_id
 from lrm.registry.judges import RewardJudge, Scope
 from lrm.run.asking import ask
 from lrm.run.replies import Replies
-from lrm.run.session import Session
+from lrm.run.session import Session, named
 from lrm.run.subjects import Item, chunks, done, lay_out_pending
 from lrm.store.claims import claim_questions, leave_to_batches, leave_to_others
 from lrm.store.grading import VerdictRows, put_verdicts
@@ -112,7 +112,9 @@ def _rounds(
             stopped = {queue.id for queue in queues if asked.progress.models[queue.label].stopped is not None}
             replies.closed |= stopped
         elif others and not session.over:
-            session.watch.say(f"questions to judges are being asked by {', '.join(others)}: waiting for their replies")
+            session.watch.say(
+                f"questions to judges are being asked by {named(session, others)}: waiting for their replies"
+            )
             session.wait_for(others, _after(LOOK_S))
         else:
             space.attach()

@@ -24,7 +24,7 @@ from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Model
 from lrm.run.budget import Budget
-from lrm.run.desk import Desk, InFlight, LaneState, Pause, Resume, State, Stop
+from lrm.run.desk import Desk, InFlight, LaneState, Pause, Resume, State, Stop, running
 from lrm.run.gate import Gate
 from lrm.run.log import RunLog, Value
 from lrm.run.progress import ModelProgress, Observer
@@ -57,6 +57,8 @@ class Session:
     """Rounds in which judge models were asked."""
     asked: list[Asked] = field(default_factory=list)
     """All rounds."""
+    graded: int = 0
+    """Verdicts of judges without a model on responses that others received."""
     left_to_others: int = 0
     """Calls that others were making and that are not answered yet."""
     segments: int = 0
@@ -154,6 +156,12 @@ class Session:
 
 
 WAIT_S = 0.5
+
+
+def named(session: Session, runs: Collection[str]) -> str:
+    """Return runs as users know them: by their specs."""
+    specs = {state.run: state.spec for state in running(session.space.catalog)}
+    return ", ".join(f"`{specs[run]}` ({run})" if run in specs else run for run in runs)
 
 
 def new_run() -> str:

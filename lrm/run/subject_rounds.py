@@ -9,7 +9,7 @@ from lrm.plan import planner
 from lrm.plan.plan import Plan
 from lrm.run.asking import ask, subject_queues
 from lrm.run.judging import grade_missing, graders_of
-from lrm.run.session import Session
+from lrm.run.session import Session, named
 from lrm.store.claims import claim_cells
 from lrm.store.live import live_runs
 from lrm.store.lock import arranging
@@ -45,7 +45,7 @@ def ask_subjects(session: Session, planned: Plan, *, limit: int | None) -> None:
             row[0]
             for row in space.connection.execute("SELECT DISTINCT run FROM others WHERE run IS NOT NULL").fetchall()
         ]
-        session.watch.say(f"{shared:,} calls are being made by {', '.join(runs)}: waiting for their responses")
+        session.watch.say(f"{shared:,} calls are being made by {named(session, runs)}: waiting for their responses")
         session.wait_for(runs, _answered(session, runs))
         if session.over:
             break
@@ -53,7 +53,7 @@ def ask_subjects(session: Session, planned: Plan, *, limit: int | None) -> None:
         if again.calls:
             session.subjects.append(ask(session, subject_queues(space, again), graders_of(space)))
         shared = again.shared
-        grade_missing(space)  # others grade by their own judges
+        session.graded += grade_missing(space)  # others grade by their own judges
     session.left_to_others = shared
     space.detach()
 
