@@ -2,100 +2,67 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from lrm_cli import exits, options
+from lrm_cli import exits, options, ps_page
 from lrm_cli.command import Command
-from lrm_cli.output import cut, plain, put, put_json, put_table, say
-from lrm_cli.table import Cell, count, money, table
+from lrm_cli.output import json_text, put, put_json, put_table, say
 
 if TYPE_CHECKING:
-    from lrm.run.desk import RunState
+    from lrm.run.desk import Died, RunState
 
-KEYS = (
-    "run", "spec", "state", "doing", "host", "pid", "since", "updated", "total", "done", "failed", "in_flight", "cost",
-    "budget", "note", "lanes",
-)  # fmt: skip
-WATCH_S = 2.0
+WATCH_S = 1.0
+"""Seconds between two looks, at a terminal and for programs."""
+WATCH_PLAIN_S = 5.0
+"""Seconds between two looks where they are printed below each other."""
 
 
 @click.command(
     "ps",
     cls=Command,
     examples=("lrm matrix ps", "lrm matrix ps --watch", "lrm matrix ps --json"),
-    keys=KEYS,
+    keys=ps_page.KEYS,
     json_is="a list of objects",
 )
-@click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C or no fill is running.")
+@click.option(
+    "--watch", is_flag=True, help="Again and again, until no fill is running; --json prints one line each time."
+)
+@click.option("--lanes/--no-lanes", default=None, help="Each model of each fill too; by default where it fits.")
 @options.catalog_option
 @options.json_option
-def command(watch: bool, catalog_file: str | None, as_json: bool) -> int:
+def command(watch: bool, lanes: bool | None, catalog_file: str | None, as_json: bool) -> int:
     """Show the fills that are running.
 
-    Those of this catalog, and what each model of theirs does. The catalog itself is not opened. A run is known by the beginning of its name to `lrm matrix pause`, `resume`, `limit` and `stop`.
+    What each does, how far it has come, what it spent and what it waits for; and runs that died and left something behind, whose
+    `state` is `died` in JSON. The catalog itself is not opened. Where several models are asked, `limit` is known of each, not of all.
     """
-    from lrm.run.desk import running
+    from lrm.run.desk import died, running
 
     catalog = options.open_catalog(catalog_file, merge=False)
     while True:
-        found = running(catalog)
+        found, dead = running(catalog), died(catalog)
         if as_json:
-            put_json([_object(one) for one in found])
-        elif found:
-            _put(found)
+            objects = [*(ps_page.run_object(one) for one in found), *(ps_page.died_object(one) for one in dead)]
+            put_table(json_text(objects, indent=None)) if watch else put_json(objects)
         else:
-            say("no fill is running in this catalog")
+            _show(found, dead, lanes=lanes, again=watch)
         if not watch or not found:
-            break
-        time.sleep(WATCH_S)
+            return exits.OK
+        time.sleep(WATCH_S if as_json or sys.stdout.isatty() else WATCH_PLAIN_S)
+
+
+def _show(found: tuple[RunState, ...], dead: tuple[Died, ...], *, lanes: bool | None, again: bool) -> None:
+    text = ps_page.page(found, dead, lanes=lanes, lines=shutil.get_terminal_size().lines)
+    if again:
+        click.clear()  # does nothing where no terminal is
+    if text:
+        put_table(text)
+    if not found:
+        say("no fill is running in this catalog")
+    if again and found and not sys.stdout.isatty():
         put()
-    if not found and not as_json and catalog.journal_folder.is_dir():
-        from lrm.store.merge import leftovers
-
-        left = len(leftovers(catalog))
-        if left:
-            say(
-                f"{count(left, 'journal segment')} of a run that died; the next command that opens the catalog merges it"
-            )
-    return exits.OK
-
-
-def _object(one: RunState) -> dict[str, Any]:
-    values = {**plain(one), **_totals(one)}
-    return {key: values[key] for key in KEYS}
-
-
-def _totals(one: RunState) -> dict[str, Any]:
-    costs = [lane.cost for lane in one.lanes]
-    return {
-        "total": sum(lane.total for lane in one.lanes),
-        "done": sum(lane.done for lane in one.lanes),
-        "failed": sum(lane.failed for lane in one.lanes),
-        "in_flight": sum(lane.in_flight for lane in one.lanes),
-        "cost": None if None in costs else sum(cost for cost in costs if cost is not None),
-    }
-
-
-def _put(found: tuple[RunState, ...]) -> None:
-    rows: list[tuple[Cell, ...]] = []
-    for one in found:
-        totals = _totals(one)
-        rows.append(
-            (
-                one.run, one.spec, one.state, f"{totals['done']:,} of {totals['total']:,}", totals["failed"] or None,
-                totals["in_flight"], None, money(totals["cost"]), one.note or one.budget or "",
-            )
-        )  # fmt: skip
-        rows += [
-            (
-                "", f"  {lane.label}", "stopped" if lane.stopped else "", f"{lane.done:,} of {lane.total:,}",
-                lane.failed or None, lane.in_flight, lane.limit, money(lane.cost), lane.stopped or lane.waiting or "",
-            )
-            for lane in one.lanes
-        ]  # fmt: skip
-    put_table(table(("run", "spec", "state", "calls", "failed", "in flight", "of", "cost", "note"), cut(rows)))
-    for one in found:
-        put(f"{one.run}: `{one.doing}`, process {one.pid} on {one.host}, since {one.since}")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lrm_cli import steering
 from lrm_cli.command import Command
+from lrm_cli.table import count
+
+if TYPE_CHECKING:
+    from lrm.run.desk import RunState
 
 
 @click.command(
@@ -21,6 +27,10 @@ def command(run: str | None, now: bool, catalog_file: str | None, as_json: bool)
     """
     from lrm.run.wishes import Stop
 
-    return steering.steer(
-        catalog_file, run, Stop(now), told="stops", obeyed=lambda state: state.state == "stopping", as_json=as_json
-    )
+    def obeyed(state: RunState) -> str:
+        under_way = steering.in_flight(state)
+        if not under_way:
+            return "stops"
+        return f"stops; {count(under_way, 'call')} in flight {'given up' if now else 'still to be finished'}"
+
+    return steering.steer(catalog_file, run, Stop(now), obeyed=obeyed, as_json=as_json)

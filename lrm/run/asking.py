@@ -133,6 +133,7 @@ async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders:
             refused = error
     if not lanes:
         raise refused
+    session.apply_allowed(lanes)
     _fit_open_files(lanes, watch)
     cards = {queue.id.hex(): _card(queue.name, queue.model) for queue in queues}
     journal = Journal(catalog.journal_folder, asked.run, cards, after=session.segments)

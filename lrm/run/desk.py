@@ -6,14 +6,17 @@ it is told; `RUN.lock` is held as long as it lives (`lrm.store.live`); `RUN.log.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import orjson
 
@@ -21,18 +24,37 @@ from lrm import clock
 from lrm.errors import CatalogError, MissingError, known_names_hint
 from lrm.run.wishes import InFlight, Pause, Resume, Stop, Wish, Wishes, append
 from lrm.store.catalog import Catalog
-from lrm.store.live import is_live, living
+from lrm.store.live import is_live, live_runs, living
+from lrm.text import without_surrogates
 
-__all__ = ["Desk", "InFlight", "LaneState", "Pause", "Resume", "RunState", "Stop", "Wish", "running", "sweep", "tell"]
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+__all__ = [
+    "Desk", "Died", "InFlight", "LaneState", "Pause", "Resume", "RunState", "Stop", "Told", "Wish", "died", "find",
+    "running", "sweep", "tell",
+]  # fmt: skip
 
 PUBLISH_S = 1.0
 """Seconds between two states, unless it is another kind of state."""
-State = Literal["planning", "running", "paused", "waiting", "stopping"]
+WINDOW_S = 10.0
+"""Seconds over which calls a second are taken."""
+LARGEST = 4 * 2**20
+"""Bytes of the largest file that is taken for a state."""
+_LOOK_S = 0.05
+_ENDINGS = (".json", ".json.new", ".wishes", ".lock")
+
+State = Literal["planning", "running", "paused", "waiting", "stopping", "unknown"]
+"""`unknown` is a fill that lives and whose state cannot be read: it has just begun, or its disk is full."""
+Answer = Literal["obeyed", "ended", "none"]
+"""What a fill did about a wish: as told; it is no longer there; nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
     """How far one model of a running fill has come. Counts are calls."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"allow_inf_nan": False}
 
     label: str
     total: int
@@ -55,24 +77,52 @@ class LaneState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A running fill, as it said last."""
+    """A running fill, as it said last. None of what it said is known where `state` is `unknown`."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"allow_inf_nan": False}
 
     run: str
-    spec: str
-    doing: str
+    spec: str | None = None
+    doing: str | None = None
     """The command, in the user's words."""
-    host: str
-    pid: int
-    since: str
+    host: str | None = None
+    pid: int | None = None
+    since: str | None = None
     """ISO 8601, UTC."""
-    state: State = "planning"
+    state: State = "unknown"
     lanes: tuple[LaneState, ...] = ()
     budget: str | None = None
     """What is used of the budget."""
     note: str | None = None
     """What it waits for, beside what its lanes say."""
-    updated: str = ""
+    speed: float | None = None
+    """Calls finished a second, over the last seconds; None until that can be told."""
+    heard: tuple[str, ...] = ()
+    """Ids of the wishes that it heard last and has obeyed."""
+    updated: str | None = None
     """When it said so: ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A run that died and left something behind."""
+
+    run: str
+    last: RunState | None
+    """What it said last, where that can be read."""
+    segments: int
+    """Journal segments that the next command which opens the catalog merges."""
+    bytes: int
+    """Their size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a wish."""
+
+    state: RunState
+    """The last that is known of the fill."""
+    answer: Answer
 
 
 class Desk:
@@ -86,21 +136,30 @@ class Desk:
         self._say = say
         self._file = _file(catalog, state.run, ".json")
         self._wishes = Wishes(_file(catalog, state.run, ".wishes"))
+        self._finished: deque[tuple[float, int]] = deque()
         self.log_file = _file(catalog, state.run, ".log.jsonl")
 
     @classmethod
     @contextmanager
     def open(cls, catalog: Catalog, run: str, *, spec: str, doing: str, say: Callable[[str], None]) -> Iterator[Desk]:
         """Be alive and found as `run` while the block goes on. Raises CatalogError where the folder cannot be written."""
-        since = clock.now().isoformat(timespec="seconds")
         with living(catalog, run):
             sweep(catalog)
-            desk = cls(catalog, RunState(run, spec, doing, socket.gethostname(), os.getpid(), since), say)
+            desk = cls(
+                catalog,
+                RunState(
+                    run, spec, doing, socket.gethostname(), os.getpid(), clock.now().isoformat(timespec="seconds")
+                ),
+                say,
+            )
             try:
+                desk._listen()
                 desk.publish(state="planning")
                 yield desk
             finally:
-                _remove(catalog, run)
+                for ending in _ENDINGS[:-1]:
+                    with suppress(OSError):
+                        _file(catalog, run, ending).unlink()
 
     def publish(
         self,
@@ -110,95 +169,208 @@ class Desk:
         budget: str | None = None,
         note: str | None = None,
     ) -> None:
-        """Say how far the fill is; no more often than once a second, unless it is in another state now."""
-        now = time.monotonic()
-        if state == self._state.state and note == self._state.note and now - self._said_at < PUBLISH_S:
+        """Say how far the fill is; no more often than once a second, unless it is in another state or was told something."""
+        now = clock.monotonic()
+        old, heard = self._state, self._wishes.heard
+        if (state, note, heard) == (old.state, old.note, old.heard) and now - self._said_at < PUBLISH_S:
             return
         self._said_at = now
-        updated = clock.now().isoformat(timespec="seconds")
-        self._state = replace(self._state, state=state, lanes=lanes, budget=budget, note=note, updated=updated)
+        self._state = replace(
+            old, state=state, lanes=lanes, budget=budget, note=note, speed=self._speed(now, lanes), heard=heard,
+            updated=clock.now().isoformat(timespec="seconds"),
+        )  # fmt: skip
         draft = self._file.with_suffix(".json.new")
         try:
-            draft.write_bytes(orjson.dumps(asdict(self._state)))
+            draft.write_bytes(_dumped(self._state))
             draft.replace(self._file)
         except OSError as error:
-            if not self._mute:
-                self._mute = True
-                self._say(f"`lrm matrix ps` cannot show this fill: {self._file}: {error.strerror or error}")
+            with suppress(OSError):
+                draft.unlink()
+            self._cannot(error)
 
     def wishes(self) -> list[Wish]:
-        """Return what the fill was told since the last time."""
+        """Return what the fill was told since the last time. The next state says that they were obeyed."""
         return self._wishes.new()
+
+    def _listen(self) -> None:
+        """Make the file of wishes: whoever wants to tell something adds to it, and makes none."""
+        try:
+            os.close(os.open(self._wishes.path, os.O_WRONLY | os.O_CREAT, 0o644))
+        except OSError as error:
+            self._cannot(error)
+
+    def _cannot(self, error: OSError) -> None:
+        if not self._mute:
+            self._mute = True
+            self._say(f"`lrm matrix ps` cannot show this fill: {self._file}: {error.strerror or error}")
+
+    def _speed(self, now: float, lanes: tuple[LaneState, ...]) -> float | None:
+        seen = self._finished
+        seen.append((now, sum(lane.done + lane.failed for lane in lanes)))
+        while len(seen) > 2 and now - seen[0][0] > WINDOW_S:
+            seen.popleft()
+        (then, before), (_, finished) = seen[0], seen[-1]
+        return (finished - before) / (now - then) if lanes and now - then >= PUBLISH_S else None
 
 
 def running(catalog: Catalog) -> tuple[RunState, ...]:
     """Return the fills that run, oldest first."""
-    found = [state for path in sorted(catalog.runs_folder.glob("*.json")) if (state := _read(path)) is not None]
-    return tuple(sorted((one for one in found if is_live(catalog, one.run)), key=lambda one: (one.since, one.run)))
+    found = [state for run in live_runs(catalog) if (state := _state(catalog, run)) is not None]
+    return tuple(sorted(found, key=lambda one: (one.since or "", one.run)))
 
 
-def tell(catalog: Catalog, name: str | None, wish: Wish) -> RunState:
-    """Tell a running fill something; return the fill. `name` is its run, the beginning of that, or its spec's name or file.
+def died(catalog: Catalog) -> tuple[Died, ...]:
+    """Return the runs that died and left a journal or a state behind, by name; also one that ended and could not merge."""
+    from lrm.store import journal
 
-    None is the only one that runs. Raises MissingError where that names none or several, CatalogError where it cannot be told.
-    """
-    state = _named(running(catalog), name)
-    path = _file(catalog, state.run, ".wishes")
+    segments: dict[str, list[Path]] = {}
+    for path in journal.segments(catalog.journal_folder):
+        segments.setdefault(journal.run_of(path), []).append(path)
+    runs = segments.keys() | {path.name.removesuffix(".json") for path in catalog.runs_folder.glob("*.json")}
+    found = []
+    for run in sorted(runs - live_runs(catalog)):
+        # Looked at only now: a run that ended meanwhile has taken all away before it let go of its lock.
+        sizes = [size for path in segments.get(run, ()) if (size := _size(path)) is not None]
+        if sizes or _size(_file(catalog, run, ".json")) is not None:
+            found.append(Died(run, _read(catalog, run), len(sizes), sum(sizes)))
+    return tuple(found)
+
+
+def _size(path: Path) -> int | None:
     try:
-        append(path, wish)
-    except OSError as error:
-        raise CatalogError(
-            f"{path} cannot be written: {error.strerror or error}", hint="check the folder and its permissions"
-        ) from error
-    return state
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
-def sweep(catalog: Catalog) -> None:
-    """Remove what runs that died left on their desks. Logs stay."""
-    for ending in (".json", ".wishes", ".lock", ".json.new"):
-        for path in catalog.runs_folder.glob(f"*{ending}"):
-            run = path.name.removesuffix(ending)
-            if not is_live(catalog, run):
-                _remove(catalog, run)
+def find(catalog: Catalog, name: str | None) -> RunState:
+    """Return the running fill that `name` means: its run, its spec's name or file, or the beginning of a name.
 
-
-def _named(found: tuple[RunState, ...], name: str | None) -> RunState:
-    if name is None:
-        chosen = list(found)
-    else:
-        chosen = [one for one in found if one.run == name]
-        chosen = chosen or [one for one in found if one.run.startswith(name) or one.spec in (name, Path(name).stem)]
+    None is the only one that runs. Raises MissingError where that names none or several.
+    """
+    found = running(catalog)
+    specs = {name, Path(name).stem} if name and name.endswith(".toml") else {name}
+    chosen = (
+        [one for one in found if name is None or one.run == name]
+        or [one for one in found if name and (one.run.startswith(name) or one.spec in specs)]
+        or [one for one in found if name and one.spec is not None and one.spec.startswith(name)]
+    )
     match chosen:
         case [one]:
             return one
         case [] if not found:
             raise MissingError("no fill is running in this catalog", hint="`lrm matrix ps` lists those that are")
         case []:
-            names = [label for one in found for label in (one.run, one.spec)]
+            names = {label for one in found for label in (one.run, one.spec) if label}
             raise MissingError(f"no running fill is called `{name}`", hint=known_names_hint(name or "", names))
         case _:
-            several = ", ".join(f"{one.run} ({one.spec})" for one in chosen)
-            raise MissingError("several fills are running", hint=f"name one by its run: {several}")
+            several = ", ".join(f"{one.run} ({one.spec or 'unknown'})" for one in chosen)
+            what = (
+                "several fills are running" if name is None else f"`{name}` means several of the fills that are running"
+            )
+            raise MissingError(what, hint=f"name one by its run: {several}")
 
 
-def _read(path: Path) -> RunState | None:
-    """Return the state that a file holds; None for one that is gone, torn or not ours."""
-    from pydantic import TypeAdapter, ValidationError
+def tell(catalog: Catalog, name: str | None, wish: Wish, *, patience_s: float = 0.0) -> Told:
+    """Tell a running fill something, and wait so many seconds for it to obey. `name` is as `find` takes it.
+
+    Raises MissingError as `find` does, CatalogError where the fill cannot be told.
+    """
+    state = find(catalog, name)
+    path = _file(catalog, state.run, ".wishes")
+    try:
+        wish_id = append(path, wish)
+    except FileNotFoundError:
+        if not is_live(catalog, state.run):
+            return Told(state, "ended")
+        raise CatalogError(
+            f"the fill {state.run} cannot be told anything: it could not write beside the catalog",
+            hint=f"Ctrl-C where it runs, or `kill {state.pid or 'PID'}` on {state.host or 'its host'}, stops it",
+        ) from None
+    except OSError as error:
+        raise CatalogError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="free some disk space, or tell it as the user who started it",
+        ) from error
+    given_up = clock.monotonic() + patience_s
+    while True:
+        state, lives = _read(catalog, state.run) or state, is_live(catalog, state.run)
+        if wish_id in state.heard:
+            return Told(state, "obeyed")
+        if not lives:
+            return Told(state, "ended")
+        if clock.monotonic() >= given_up:
+            return Told(state, "none")
+        time.sleep(_LOOK_S)
+
+
+def sweep(catalog: Catalog) -> None:
+    """Remove what runs that died left on their desks. Logs stay."""
+    for path in catalog.runs_folder.glob("*"):
+        ending = next((one for one in _ENDINGS if path.name.endswith(one)), None)
+        if ending is not None:
+            with suppress(OSError):
+                _sweep(catalog, path.name.removesuffix(ending))
+
+
+def _sweep(catalog: Catalog, run: str) -> None:
+    """Remove what a run left, unless it lives. Its lock is held meanwhile: a run that is about to take it begins anew."""
+    lock = _file(catalog, run, ".lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for ending in _ENDINGS:
+            with suppress(FileNotFoundError):
+                _file(catalog, run, ending).unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _state(catalog: Catalog, run: str) -> RunState | None:
+    """Return the state of a run that was alive a moment ago; None when it has ended."""
+    state = _read(catalog, run)
+    return state if state is not None or not is_live(catalog, run) else RunState(run)
+
+
+@cache
+def _adapter() -> TypeAdapter[RunState]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunState)
+
+
+def _read(catalog: Catalog, run: str) -> RunState | None:
+    """Return the state that a run's file holds; None for one that is gone, torn or not the run's."""
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(RunState).validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        with _file(catalog, run, ".json").open("rb") as file:
+            # orjson before pydantic: it takes no number that cannot be printed.
+            state = _adapter().validate_python(orjson.loads(file.read(LARGEST)))
+    except (OSError, ValueError, ValidationError):
         return None
+    return state if state.run == run else None
+
+
+def _dumped(state: RunState) -> bytes:
+    value = asdict(state)
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half a character in a path or in what a provider said
+        return orjson.dumps(_whole(value))
+
+
+def _whole(value: Any) -> Any:
+    match value:
+        case str():
+            return without_surrogates(value)
+        case list() | tuple():
+            return [_whole(one) for one in value]
+        case dict():
+            return {key: _whole(one) for key, one in value.items()}
+        case _:
+            return value
 
 
 def _file(catalog: Catalog, run: str, ending: str) -> Path:
     return catalog.runs_folder / f"{run}{ending}"
-
-
-def _remove(catalog: Catalog, run: str) -> None:
-    for ending in (".json", ".json.new", ".wishes"):
-        with suppress(OSError):
-            _file(catalog, run, ending).unlink()
-    if not is_live(catalog, run):
-        with suppress(OSError):
-            _file(catalog, run, ".lock").unlink()

@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -34,6 +34,7 @@ from lrm.store.register import written
 
 if TYPE_CHECKING:
     from lrm.run.asking import Asked
+    from lrm.run.lane import Lane
     from lrm.run.runner import Runner
 
 
@@ -70,6 +71,8 @@ class Session:
     waiting_for: tuple[str, ...] = ()
     """The runs and batches whose answers it waits for."""
     waited_for: set[str] = field(default_factory=set)
+    allowed: dict[str, int] = field(default_factory=dict)
+    """Calls in flight at most, by a glob over models, as it was told from another terminal; later ones count more."""
     runner: Runner | None = None
     """What asks at the moment."""
 
@@ -114,13 +117,20 @@ class Session:
                 self.runner.abandon()
 
     def _allow(self, model: str, most: int) -> None:
+        self.allowed[model] = most
         lanes = [] if self.runner is None else [one for one in self.runner.lanes if fnmatchcase(one.name, model)]
-        for lane in lanes:
-            lane.way.cap = most
-            lane.bell.set()
+        self.apply_allowed(lanes)
         names = ", ".join(lane.name for lane in lanes) or f"no model that is being asked is called {model}"
         self.log.event("limit set", model=model, most=most)
         self.watch.say(f"{most} calls in flight at most, from another terminal: {names}")
+
+    def apply_allowed(self, lanes: Sequence[Lane]) -> None:
+        """Let lanes have as many calls in flight as they were told to."""
+        for lane in lanes:
+            for model, most in self.allowed.items():
+                if fnmatchcase(lane.name, model):
+                    lane.way.cap = most
+            lane.bell.set()
 
     def publish(self) -> None:
         """Say to other processes how far it is."""

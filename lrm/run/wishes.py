@@ -1,13 +1,20 @@
-"""What a running fill can be told from another terminal: lines in a file beside its state."""
+"""What a running fill can be told from another terminal: lines in a file beside its state, read once each."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, assert_never
 
 import orjson
+
+LONGEST = 65_536
+"""Bytes that are looked at in one go. A line that is longer is no wish."""
+REMEMBERED = 32
+"""Wishes whose ids a fill names in its state, so that whoever told it knows that it heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,8 @@ class InFlight:
 Wish = Pause | Resume | Stop | InFlight
 
 
-def written(wish: Wish) -> bytes:
-    """Return a wish as a line."""
+def written(wish: Wish, name: str) -> bytes:
+    """Return a wish as a line; `name` is its id."""
     match wish:
         case Pause():
             value: dict[str, Any] = {"wish": "pause"}
@@ -51,35 +58,46 @@ def written(wish: Wish) -> bytes:
             value = {"wish": "in_flight", "model": model, "most": most}
         case _:
             assert_never(wish)
-    return orjson.dumps(value) + b"\n"
+    # A line that a full disk cut off before has no end: the newline in front keeps this one whole.
+    return b"\n" + orjson.dumps({"id": name, **value}) + b"\n"
 
 
-def read(line: bytes) -> Wish | None:
-    """Return the wish that a line holds; None for one that holds none."""
+def read(line: bytes) -> tuple[str | None, Wish] | None:
+    """Return the id and the wish that a line holds; None for one that holds no wish that this version knows."""
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
+    wish: Wish
     match value:
         case {"wish": "pause"}:
-            return Pause()
+            wish = Pause()
         case {"wish": "resume"}:
-            return Resume()
+            wish = Resume()
         case {"wish": "stop", **rest}:
-            return Stop(rest.get("now") is True)
+            wish = Stop(rest.get("now") is True)
         case {"wish": "in_flight", "model": str(model), "most": int(most)} if most >= 0 and not isinstance(most, bool):
-            return InFlight(model, most)
+            wish = InFlight(model, most)
         case _:
             return None
+    name = value.get("id")
+    return name if isinstance(name, str) and len(name) <= 64 else None, wish
 
 
-def append(path: Path, wish: Wish) -> None:
-    """Add a wish to a file; several processes may do so at the same time."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def append(path: Path, wish: Wish) -> str:
+    """Add a wish to a file and return its id; several processes may do so at the same time. Raises OSError.
+
+    The file is there as long as the fill lives: FileNotFoundError says that it listens no more.
+    """
+    name = secrets.token_hex(8)
+    line = written(wish, name)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
-        os.write(descriptor, written(wish))
+        if os.write(descriptor, line) != len(line):
+            os.write(descriptor, line)  # says what stands in the way
     finally:
         os.close(descriptor)
+    return name
 
 
 @dataclass(slots=True)
@@ -88,18 +106,37 @@ class Wishes:
 
     path: Path
     _read_to: int = 0
+    _heard: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """Ids of the last wishes that were read."""
+        return tuple(self._heard)
 
     def new(self) -> list[Wish]:
         """Return the wishes that came since the last time; a line that is not finished yet comes the next time."""
+        found = []
+        for line in self._lines():
+            known = read(line)
+            if known is not None:
+                name, wish = known
+                if name is not None:
+                    self._heard.append(name)
+                found.append(wish)
+        return found
+
+    def _lines(self) -> list[bytes]:
         try:
-            if self.path.stat().st_size == self._read_to:
+            size = self.path.stat().st_size
+            if size <= self._read_to:
                 return []
             with self.path.open("rb") as file:
                 file.seek(self._read_to)
-                lines, _, _ = file.read().rpartition(b"\n")
+                piece = file.read(LONGEST)
         except OSError:
             return []
-        if not lines:
-            return []
-        self._read_to += len(lines) + 1
-        return [wish for line in lines.split(b"\n") if (wish := read(line)) is not None]
+        end = piece.rfind(b"\n") + 1
+        if not end and len(piece) == LONGEST:
+            end = len(piece)  # whatever this is, what comes after it is to be heard
+        self._read_to += end
+        return [line for line in piece[:end].split(b"\n") if line]

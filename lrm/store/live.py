@@ -72,7 +72,7 @@ def _is_held(path: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        return True  # a file system without such locks: rather a dead run that seems alive than the other way round
     finally:
         os.close(descriptor)
     return False
