@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 def command(run: str | None, most: int, model: str, catalog_file: str | None, as_json: bool) -> int:
     """Change how many calls of a running fill may be under way.
 
-    It holds for the models that are being asked at the moment; `limits.max_in_flight` of a declaration is what the next fill begins
-    with. The provider's own limit, as it was found, still counts. RUN is a run's name or the beginning of it, or a spec's name;
+    It holds until the fill ends, in later rounds too; `limits.max_in_flight` of a declaration is what the next fill begins with. The
+    provider's own limit, as it was found, still counts. RUN is a run's name or the beginning of it, or a spec's name;
     with one fill running it may be left out.
     """
     from lrm.run.desk import find

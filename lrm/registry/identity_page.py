@@ -65,7 +65,12 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "price.output": (0, 1),
     "limits.max_in_flight": (1, 2),
     "limits.timeout_s": (1, 2),
+    "limits.stall_s": (1, 2),
+    "limits.deadline_s": (1, 2),
     "limits.max_attempts": (1, 2),
+    "limits.requests_per_minute": (1, 2),
+    "limits.tokens_per_minute": (1, 2),
+    "batch": (False, True),
 }
 """Two values of each field, by dotted path."""
 
@@ -89,7 +94,7 @@ def sorted_fields() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"in": [], "simulated": [], "out": []}
     for path in fields():
         real = path != "backend" and not path.startswith("simulation.") and _counts(path, simulated=False)
-        counts = real or path == "backend" or _counts(path, simulated=True)
+        counts = real or path == "backend" or (path != "batch" and _counts(path, simulated=True))
         found["in" if real else "simulated" if counts else "out"].append(path)
     found["simulated"].remove("backend")
     return found

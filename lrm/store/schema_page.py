@@ -32,7 +32,11 @@ TABLES = {
     "slices": "a block of a span: model × prompt set × attack, with its replicates and the names then used",
     "span_judges": "a judge's scope that a span chose, and the prompt sets that it looks at; NULL is all",
     "spec_spans": "the moment at which a spec began to span this; a spec's newest row is its current span",
-    "runs": "a fill that asked for something; a killed one stays `running`",
+    "runs": "a fill that asked for something: how it ended, and what it took; a killed one stays `running`",
+    "attempts": "a request that brought no response; `call` is the call's id, because one that is still being tried has no row",
+    "claims": "a call that a running fill is going to make, by numbers or by the call's id; those of a dead run mean nothing",
+    "batches": "a batch at a provider's batch endpoint, by our key; `id` is the provider's",
+    "batch_calls": "a call that is in a batch",
 }
 """What one row of each table is."""
 
@@ -146,6 +150,20 @@ VIEWS: dict[str, dict[str, str]] = {
         "unsafe_rate": "`unsafe / harm_judged`; NULL when that is 0",
         "refusal_rate": "`(full_refusals + partial_refusals) / refusal_judged`; NULL when that is 0",
         "mean_harm": "mean `score` over `harm_judged`; NULL when that is 0",
+    },
+    "attempts": {
+        "call": "the call's id, `c1:…`",
+        "model": "the model's name in the catalog; NULL, as all that is of the call, while the call is still being tried",
+        "replicate": _CELL["replicate"],
+        "messages": "what was asked, canonical JSON",
+        "attempt": "from 1, within its run",
+        "kind": "the class of the failure",
+        "message": "the provider's words, without keys",
+        "http_status": "NULL where there was none",
+        "latency_ms": "how long the request took; NULL is unknown",
+        "tried_at": "when it failed, UTC",
+        "run": "the run that asked",
+        "state": "what became of the call: `done`, `blocked` or `failed`; NULL while it is not decided",
     },
     "annotations": {
         "model": "the model's name in the catalog",
