@@ -142,9 +142,16 @@ class Runner:
             lane.progress.in_flight += 1
             task = asyncio.create_task(self._ask(lane, one, ticket))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._left)
         while lane.progress.in_flight:
             await self._until_rung(lane)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        """Let go of a call's task. What it raised, which is a fault of ours, ends the run and is raised by `run`."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._fault = self._fault or fault
+            self.stop("broken")
 
     async def _drive_batches(self, lane: Lane, batches: BatchLane) -> None:
         """Have a lane's calls carried out by a batch endpoint."""

@@ -425,11 +425,10 @@ def test_a_provider_that_does_not_list_what_it_has_at_once_is_waited_for(
     provider.command(unlisted=True)
     with batching.batching(provider.url, catalog, PROMPTS, SETTLE_S=60.0) as second:
         wait_for(provider, "list")
-        provider.command(unlisted=False)
-        assert states(catalog) == {"intended": 1}
         second.process.send_signal(signal.SIGINT)
         assert second.outcome()["waiting"] == 5
     assert states(catalog) == {"intended": 1}
+    provider.command(unlisted=False)
     with batching.batching(provider.url, catalog, PROMPTS, SETTLE_S=60.0) as third:
         assert third.outcome()["collected"] == 5
     assert (len(answered(catalog)), paid(provider)) == (5, {1: 5})

@@ -18,6 +18,7 @@ from lrm.errors import BusyError
 from lrm.run.fill import fill
 from lrm.store import journal
 from lrm.store.catalog import Catalog
+from lrm.store.lock import locked
 from lrm.store.verify import verify
 from tests import builders
 from tests.filling import Filling, filling, spec_of
@@ -197,17 +198,13 @@ def test_a_second_interrupt_stops_at_once_and_keeps_what_was_received(
     assert verify(catalog).problems == ()
 
 
-def test_a_second_fill_of_the_same_catalog_is_told_who_fills_it(catalog: Catalog, server: Server) -> None:
+def test_an_import_is_told_who_fills_the_catalog(catalog: Catalog, server: Server) -> None:
     with filling(server.url, catalog, HANGS) as running:
         wait_for(server, len(HANGS), running)
-        with pytest.raises(BusyError) as caught:
-            fill(spec_of(server.url, PROMPTS), catalog)
+        with pytest.raises(BusyError) as caught, locked(catalog, "lrm import"):
+            pass
         assert f"process {running.process.pid} on " in caught.value.message
         assert "the filling test" in caught.value.message
-        assert server.total() == len(HANGS)
-        with filling(server.url, catalog, PROMPTS) as other:
-            assert other.error()["type"] == "BusyError"
-            assert other.process.returncode == 3
 
 
 def test_a_reader_and_a_fill_do_not_get_into_each_others_way(catalog: Catalog, slow: Server) -> None:
