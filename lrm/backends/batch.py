@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import errno
 import functools
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import IO, Any
@@ -358,16 +359,19 @@ def _use_own_clients() -> None:
     """
     from litellm.llms.openai.openai import OpenAIBatchesAPI, OpenAIFilesAPI
 
+    making = threading.Lock()
+
     def kept(make: Any, name: str) -> Any:
         @functools.wraps(make)
         def made(*arguments: Any, **named: Any) -> Any:
             own = _OWN.get()
             if own is None:
                 return make(*arguments, **named)
-            if name not in own:
-                own[name] = make(*arguments, **named)
-                own[name]._client.follow_redirects = False  # noqa: SLF001  the client has no setting for it
-            return own[name]
+            with making:  # litellm comes here from several threads
+                if name not in own:
+                    own[name] = make(*arguments, **named)
+                    own[name]._client.follow_redirects = False  # noqa: SLF001  the client has no setting for it
+                return own[name]
 
         return made
 
