@@ -23,7 +23,7 @@ from lrm import __version__
 from lrm.backends.base import Call, CallFailure, Reply, raw_prompt
 from lrm.backends.error_body import error_payload, error_text, says_blocked
 from lrm.backends.failures import class_inside, from_status, redacted
-from lrm.backends.keys import declared_key
+from lrm.backends.keys import declared_key, url_secrets
 from lrm.backends.quota import quota_of
 from lrm.errors import ModelError
 from lrm.registry.declarations import Model
@@ -55,11 +55,9 @@ class HttpBackend:
         self._seed = None if "seed" in model.extra_body else model.sampling.seed
         key = declared_key(model)
         url = chat_url(str(model.endpoint))
-        password = urlsplit(url).password
         proxy = proxy_for(url)
-        proxy_password = urlsplit(proxy).password if proxy else None
-        self._secrets = tuple(secret for secret in (key, password, proxy_password) if secret)
-        self._key = key if key is not None and len(key) >= SHORTEST_REPLACED else None
+        self._secrets = (*([key] if key else []), *url_secrets(url), *url_secrets(proxy or ""))
+        self._replaced = tuple(secret for secret in self._secrets if len(secret) >= SHORTEST_REPLACED)
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": f"lrm/{__version__}"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
@@ -133,8 +131,7 @@ class HttpBackend:
             raise self._error_inside(choice, error_text(choice, "the provider broke off"), headers) or CallFailure(
                 "server", redacted(error_text(choice, "the provider broke off"), self._secrets), status=status
             )
-        if self._key is not None and self._key in raw:
-            raw = raw.replace(self._key, "[key]")
+        raw = self._without_secrets(raw)
         fingerprint = payload.get("system_fingerprint")
         return Reply(
             raw,
@@ -188,7 +185,7 @@ class HttpBackend:
         raise from_status(status, payload, body, headers=headers, secrets=self._secrets)
 
     def _blocked(self, body: str, payload: dict[str, Any], headers: Any) -> Reply:
-        raw = body if self._key is None else body.replace(self._key, "[key]")
+        raw = self._without_secrets(body)
         return Reply(raw, blocked=True, usage=usage(payload), quota=quota_of(headers))
 
     def _broken(self, error: Exception) -> CallFailure:
@@ -200,6 +197,12 @@ class HttpBackend:
         if isinstance(error, (aiohttp.ClientError, OSError)):
             return CallFailure("connection", self._words("no connection, or it broke off", error))
         return CallFailure("internal", self._words(type(error).__name__, error))
+
+    def _without_secrets(self, raw: str) -> str:
+        for secret in self._replaced:
+            if secret in raw:
+                raw = raw.replace(secret, "[key]")
+        return raw
 
     def _words(self, what: str, error: Exception) -> str:
         return redacted(f"{what}: {str(error) or type(error).__name__}", self._secrets)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+from urllib.parse import unquote, urlsplit
 
 from lrm.errors import ModelError
 from lrm.registry.declarations import Model
@@ -28,3 +30,13 @@ def declared_key(model: Model) -> str | None:
             hint="look for a line break or a copied typographic sign in it",
         )
     return key
+
+
+def url_secrets(url: str) -> tuple[str, ...]:
+    """Return what of a URL must be kept secret: its password, as written and as meant, and what is sent for it (RFC 7617)."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return ()
+    user, password = unquote(parts.username or ""), unquote(parts.password)
+    sent = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return tuple(dict.fromkeys((sent, parts.password, password)))

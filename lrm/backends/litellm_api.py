@@ -23,7 +23,7 @@ from lrm.backends.base import Call, CallFailure, Reply, raw_prompt
 from lrm.backends.error_body import error_text, says_blocked
 from lrm.backends.failures import class_inside, from_status, redacted
 from lrm.backends.http import SHORTEST_REPLACED, raw_request_fields, request_fields
-from lrm.backends.keys import declared_key
+from lrm.backends.keys import declared_key, url_secrets
 from lrm.backends.litellm_error import causes_of, error_payload_of, message_of, plain_headers
 from lrm.backends.pool import ANY_SERVER
 from lrm.backends.quota import quota_of
@@ -138,7 +138,7 @@ class LitellmBackend:
             self._give_key(_NO_KEY)  # the provider's own key is for the provider, not for any endpoint
         else:
             _check_own_key(self._litellm, model)
-        self._secrets = () if key is None else (key,)
+        self._secrets = (*([key] if key else []), *url_secrets(str(model.endpoint or "")))
         self._seed = None if "seed" in model.extra_body else model.sampling.seed
         self._timeout_s = model.limits.timeout_s
         self._closed = False

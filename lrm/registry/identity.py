@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit, urlunsplit
 
 from lrm import hashing
 from lrm.registry.declarations import Model
@@ -52,9 +53,19 @@ def model_id(model: Model) -> bytes:
 
 
 def declaration_json(declaration: object) -> str:
-    """Return a declaration as compact JSON for the catalog: what was declared, whole."""
+    """Return a declaration as compact JSON for the catalog: what was declared, whole but for a password in its endpoint."""
     from pydantic import BaseModel
 
     if not isinstance(declaration, BaseModel):
         raise TypeError(f"not a declaration: {type(declaration).__name__}")
-    return json.dumps(declaration.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False, sort_keys=True)
+    declared = declaration.model_dump(mode="json", exclude_defaults=True)
+    endpoint = declared.get("endpoint")
+    if isinstance(endpoint, str):
+        declared["endpoint"] = without_userinfo(endpoint)
+    return json.dumps(declared, ensure_ascii=False, sort_keys=True)
+
+
+def without_userinfo(url: str) -> str:
+    """Return a URL without the user and password that stand before its host."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else url

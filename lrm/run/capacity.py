@@ -21,6 +21,8 @@ LONGEST_CLOSED_S = 3600.0
 """A provider that asks for more is not waited for here: the model is given up, and others of the pool may be served."""
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 30.0
+_LONGEST_OUTAGE_S = 2.0
+"""Pause between two rows of calls that do not reach the provider; it is to be found soon when it is back."""
 _CLIMB = 8
 """A round trip brings the limit nearer by this part of what lacks to where it was too much."""
 _PATIENCE = 32
@@ -140,11 +142,15 @@ class Capacity:
         if 0 < seconds <= LONGEST_CLOSED_S:
             self._shut(now + seconds, told=True)
 
-    def unreached(self, ticket: int) -> None:
-        """A call did not reach the provider, or its answer did not come."""
+    def unreached(self, ticket: int, now: float) -> None:
+        """A call did not reach the provider, or its answer did not come.
+
+        Refusals by a server that is down come at once, so many would be met in a moment: each row of them means a pause.
+        """
         self._unreached += 1
-        if self._unreached >= ROW:
-            self._unreached = 0
+        if self._unreached % ROW == 0:
+            pause = min(_FIRST_PAUSE_S * 2.0 ** min(self._unreached // ROW - 1, 20), _LONGEST_OUTAGE_S)
+            self._shut(now + pause, told=False)
             if ticket > self._cut_at:
                 self._cut()
 

@@ -250,7 +250,7 @@ class Turnstile:
             case "limited":
                 pool.limited(ticket, now, retry_after_s)
             case "unreached":
-                pool.unreached(ticket)
+                pool.unreached(ticket, now)
             case "served":
                 pool.served(ticket, now)
             case "other":
