@@ -14,6 +14,10 @@ PYTEST_FLAGS ?=
 REWARD := $(VENV)/reward
 # Not in the lock: one version of torch is another file on every index, and PyPI's drags in 4 GB of CUDA.
 REWARD_TORCH ?= torch==2.13.0
+# Whom `make bench-peers` measures beside lrm: each has an environment of its own, by its own lock.
+PEERS := curator inspect_ai
+WANTED_curator := bespokelabs-curator==0.1.31
+WANTED_inspect_ai := inspect-ai==0.3.285 openai==3.52.0
 # Parts of these are made by the code in them.
 PAGES := docs/*.md README.md lrm/store/DESIGN.md
 
@@ -26,7 +30,7 @@ unexport UV_INDEX
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo install install-dev install-reward test lint types imports docs docs-check pytest test-reward \
-	format bench wheel lock upgrade lock-check clean distclean
+	format bench bench-peers wheel lock lock-peers upgrade lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -72,9 +76,19 @@ format: $(VENV)/.stamp-dev ## rewrite the code in the house format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/.stamp-dev ## run the benchmarks
+bench: $(VENV)/.stamp-dev ## run the benchmarks that need no data and no peers (ten minutes)
 	$(PY) benchmarks/plan.py
 	$(PY) benchmarks/fill.py
+	$(PY) benchmarks/in_flight.py
+	$(PY) benchmarks/memory.py
+	$(PY) benchmarks/resume.py
+
+bench-peers: $(VENV)/.stamp-dev $(PEERS:%=benchmarks/peers/%/.venv/.stamp-peer) ## do one job by Curator, by Inspect AI and by lrm
+	$(PY) benchmarks/peers.py
+
+lock-peers: $(VENV)/.stamp-dev ## lock the versions of Curator and Inspect AI that the benchmark names
+	$(foreach peer,$(PEERS),echo "$(WANTED_$(peer))" | tr ' ' '\n' | $(VENV)/bin/uv pip compile - $(COMPILE) --no-annotate \
+		--output-file benchmarks/peers/$(peer)/requirements.lock &&) true
 
 wheel: $(VENV)/.stamp-dev ## build the wheel into dist/
 	$(PY) -m hatchling build --target wheel
@@ -102,7 +116,7 @@ clean: ## remove caches and build outputs
 	find lrm cli tui tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv too; a catalog is never removed
-	rm -rf $(VENV)
+	rm -rf $(VENV) benchmarks/peers/*/.venv
 
 # What builds the package is in the locks as well: an isolated build would fetch it without a hash.
 define compile
@@ -147,6 +161,14 @@ $(VENV)/.stamp-dev: requirements-dev.lock requirements.lock pyproject.toml $(VEN
 	$(PIP) $(LOCKED) --requirement requirements-dev.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/.stamp-run $@
+
+# A peer that cannot be installed is left out of the benchmark, which says why.
+benchmarks/peers/%/.venv/.stamp-peer: benchmarks/peers/%/requirements.lock
+	@echo "installing $(WANTED_$*) into $(@D) (about a minute)"
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@if $(@D)/bin/python -m pip --disable-pip-version-check -qq install $(LOCKED) --no-deps --requirement $< 2>$(@D)/install.log; \
+		then touch $@; else cat $(@D)/install.log >&2; fi
 
 $(VENV)/.stamp-reward: requirements-reward.lock | $(VENV)/.stamp-dev
 	@echo "installing torch and transformers into $(REWARD) (half a minute)"

@@ -9,46 +9,15 @@ processes less the time that the same process takes for a single call, so that s
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
-from measuring import Run, lrm, publish, python
+from job import AIOHTTP, LITELLM, SERVER, asked, bare, fill, write_spec
+from measuring import Run, pin_to, publish
 from servers import Server, serving
-
-AIOHTTP = """
-import asyncio, sys, json, aiohttp
-url, calls, width = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-async def main():
-    left = iter(range(calls))
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=width)) as session:
-        async def worker():
-            for n in left:
-                body = json.dumps({"model": "bench", "messages": [{"role": "user", "content": f"Tell me about subject {n}."}]})
-                async with session.post(url + "/chat/completions", data=body) as response:
-                    assert response.status == 200
-                    await response.read()
-        await asyncio.gather(*(worker() for _ in range(width)))
-asyncio.run(main())
-"""
-LITELLM = """
-import asyncio, os, sys
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-import litellm
-url, calls, width = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-async def main():
-    left = iter(range(calls))
-    async def worker():
-        for n in left:
-            await litellm.acompletion(model="hosted_vllm/bench", api_base=url, api_key="none", max_retries=0,
-                messages=[{"role": "user", "content": f"Tell me about subject {n}."}])
-    await asyncio.gather(*(worker() for _ in range(width)))
-asyncio.run(main())
-"""
 
 
 def main() -> None:
@@ -60,7 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder, serving() as server:
-        os.sched_setaffinity(server.process.pid, {0})
+        pin_to(server.process.pid, SERVER)
         rows = (
             ("aiohttp, bare", AIOHTTP, options.calls, None, None),
             ("lrm, http", None, options.calls, "http", "aiohttp, bare"),
@@ -72,13 +41,14 @@ def main() -> None:
         for name, code, calls, backend, against in rows:
             taken, peaks = [], []
             for number in range(options.runs):
-                seconds, peak = (
-                    bare(code, server, calls, options.in_flight)
-                    if code
-                    else filled(Path(folder) / f"{name}-{number}", server, calls, options.in_flight, backend or "")
-                )
-                taken.append(seconds)
-                peaks.append(peak)
+                at = Path(folder) / f"{name}-{number}"
+                if code:
+                    start, run = (bare(code, server, each, options.in_flight) for each in (1, calls))
+                else:
+                    start = filled(at / "one", server, 1, options.in_flight, backend or "")
+                    run = filled(at / "all", server, calls, options.in_flight, backend or "")
+                taken.append(run.wall_s - start.wall_s)
+                peaks.append(run.peak_mb)
             rate = calls / statistics.median(taken)
             figures[name] = {"calls": calls, "calls_per_s": rate, "peak_mb": max(peaks)}
             if against:
@@ -88,41 +58,14 @@ def main() -> None:
     publish("fill", {"in_flight": options.in_flight, **figures})
 
 
-def bare(code: str, server: Server, calls: int, width: int) -> tuple[float, float]:
-    """Return seconds and peak memory of the bare client, the time of a single call taken off."""
-    start = python(code, server.url, "1", str(width), core=1)
-    run = python(code, server.url, str(calls), str(width), core=1)
-    return run.wall_s - start.wall_s, run.peak_mb
-
-
-def filled(folder: Path, server: Server, calls: int, width: int, backend: str) -> tuple[float, float]:
-    """Return seconds and peak memory of a fill of so many calls, the time of a fill of a single call taken off."""
-    start = fill(folder / "one", server, 1, width, backend)
-    run = fill(folder / "all", server, calls, width, backend)
-    return run.wall_s - start.wall_s, run.peak_mb
-
-
-def fill(folder: Path, server: Server, calls: int, width: int, backend: str) -> Run:
+def filled(folder: Path, server: Server, calls: int, width: int, backend: str) -> Run:
     """Fill a matrix of so many calls into a new catalog, then again; the server must be asked once for each."""
-    folder.mkdir(parents=True)
     kind, _, judged = backend.partition(" ")
-    model = "bench" if kind == "http" else "hosted_vllm/bench"
-    (folder / "prompts.jsonl").write_text(
-        "".join(json.dumps({"id": f"p{n}", "text": f"Tell me about subject {n}."}) + "\n" for n in range(calls))
-    )
-    spec = folder / "bench.toml"
-    judges = "judges = [{use = 'refusal', scopes = ['thinking', 'answer']}]\n" if judged else ""
-    spec.write_text(
-        f"[matrix]\nmodels = ['m']\nprompt_sets = ['p']\n{judges}"
-        "[prompt_sets.p]\nfile = 'prompts.jsonl'\ncolumns = {id = 'id'}\nexpect = 'safe'\n"
-        f"[models.m]\nbackend = '{kind}'\nendpoint = '{server.url}'\nmodel = '{model}'\napi_key_env = 'BENCH_KEY'\n"
-        f"thinking = {{visibility = 'visible'}}\nlimits = {{max_in_flight = {width}}}\n"
-    )
+    spec = write_spec(folder, server, calls, width, kind=kind, judged=bool(judged))
     server.reset()
-    arguments = ("matrix", "fill", str(spec), "--catalog", str(folder / "catalog.duckdb"), "--json", "--quiet")
-    run = lrm(*arguments, core=1, env={"BENCH_KEY": "none"})
-    lrm(*arguments, core=1, env={"BENCH_KEY": "none"})
-    assert server.total() == calls, f"the server served {server.total()} calls, not {calls}"
+    run = fill(spec)
+    fill(spec)
+    asked(server, calls)
     return run
 
 

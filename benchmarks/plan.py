@@ -45,7 +45,7 @@ def main() -> None:
     publish("plan", {"bare_imports_s": bare, **figures})
 
 
-def make(folder: Path, cells: int) -> tuple[Path, Path]:
+def make(folder: Path, cells: int, endpoint: str = "http://127.0.0.1:1/v1") -> tuple[Path, Path]:
     """Return a spec of so many cells and a catalog in which nothing of it is missing."""
     prompts = cells // (MODELS * ATTACKS)
     rows = "".join(
@@ -64,8 +64,7 @@ def make(folder: Path, cells: int) -> tuple[Path, Path]:
         f"[prompt_sets.big]\nfile = 'prompts-{cells}.jsonl'\n"
         "columns = {id = 'id', category = 'category', expect = 'expect'}\n"
         + "".join(
-            f"[models.m{n}]\nbackend = 'http'\nendpoint = 'http://127.0.0.1:1/v1'\nmodel = 'm{n}'\n"
-            for n in range(MODELS)
+            f"[models.m{n}]\nbackend = 'http'\nendpoint = '{endpoint}'\nmodel = 'm{n}/bench'\n" for n in range(MODELS)
         )
         + "".join(f"[[attacks.a{n}.steps]]\ntransform = 'prefix'\ntext = 'Case {n}. '\n" for n in range(ATTACKS))
     )

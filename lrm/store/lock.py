@@ -106,8 +106,9 @@ def _held(catalog: Catalog, doing: str, how: int) -> Iterator[None]:
         mine = json.dumps(
             asdict(Holder(os.getpid(), socket.gethostname(), doing, clock.now().isoformat(timespec="seconds")))
         )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, mine.encode(), 0)
+        with suppress(OSError):  # a full disk: the name is for others' messages only
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, mine.encode(), 0)
         try:
             yield
         finally:

@@ -101,7 +101,9 @@ def test_what_a_stopped_fill_sent_is_collected_by_the_next(provider: BatchServer
     assert builders.rows(catalog, "SELECT DISTINCT status FROM verdicts") == [("ok",)]
 
 
-def test_a_model_that_is_no_longer_asked_by_batches_still_collects_them(provider: BatchServer, catalog: Catalog) -> None:
+def test_a_model_that_is_no_longer_asked_by_batches_still_collects_them(
+    provider: BatchServer, catalog: Catalog
+) -> None:
     provider.command(polls=10**9)
     fill(batching.spec_of(provider.url, PROMPTS), catalog, observer=StopsWhenSent(catalog))
     provider.command(polls=0)
