@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.server import BEHAVIOURS
+from tests.behaviours import BEHAVIOURS
 
 STEPS = ("upload", "create", "created", "retrieve", "list", "content")
 """What can be held or made to fail: a file before it is stored, a batch before and after it is stored, the others."""

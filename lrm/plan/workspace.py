@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lrm import hashing
 from lrm.attacks.render import Renderer, open_attack
+from lrm.errors import CatalogError
 from lrm.judges.open import OpenJudge, open_judge
 from lrm.plan import rendering
 from lrm.prompts.load import load
@@ -106,10 +107,20 @@ class Workspace:
         return int(found[0][0])
 
 
+def _temporary() -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(prefix="lrm-plan-")
+    except OSError as error:
+        raise CatalogError(
+            f"no temporary folder can be made: {error.strerror or error}",
+            hint="free some disk space, or name a folder that may be written in TMPDIR",
+        ) from error
+
+
 @contextmanager
 def bare(catalog: Catalog) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a workspace's tables over a catalog, with nothing new in them. Raises BusyError when it stays locked."""
-    with TemporaryDirectory(prefix="lrm-plan-") as temp:
+    with _temporary() as temp:
         connection = workspace(Path(temp))
         try:
             catalog.attach(connection, "cat")

@@ -129,6 +129,7 @@ def _claim(session: Session) -> tuple[tuple[str, ...], dict[bytes, int]]:
     afterwards.
     """
     space = session.space
+    space.detach()  # whoever has the turn may wait for a reader to let go
     with arranging(space.catalog):
         merge_dead(space.catalog, say=session.watch.say)
         space.attach()

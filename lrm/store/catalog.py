@@ -62,7 +62,8 @@ class Catalog:
         return self.path.is_file()
 
     def require(self) -> None:
-        """Raise MissingError when the file is not there."""
+        """Raise MissingError when the file is not there, CatalogError for what is no file."""
+        self._refuse_what_is_no_file()
         if not self.exists():
             raise MissingError(
                 f"there is no catalog at {self.path}",
@@ -77,12 +78,14 @@ class Catalog:
         self.require()
         connection = self._connect(read_only=True, patience_s=patience_s)
         try:
-            if migrations.pending(connection, self.path):
-                connection.close()
-                with self.writing(patience_s=patience_s):
-                    pass
-                connection = self._connect(read_only=True, patience_s=patience_s)
-            yield connection
+            with using(self.path):
+                _refuse_cut_off(connection, self.path)
+                if migrations.pending(connection, self.path):
+                    connection.close()
+                    with self.writing(patience_s=patience_s):
+                        pass
+                    connection = self._connect(read_only=True, patience_s=patience_s)
+                yield connection
         finally:
             connection.close()
 
@@ -91,6 +94,7 @@ class Catalog:
         """Open the file for one transaction: committed at the end, rolled back on an exception. Makes the file."""
         from lrm.store import migrations
 
+        self._refuse_what_is_no_file()
         if not self.path.parent.is_dir():
             raise MissingError(
                 f"the folder of the catalog is not there: {self.path.parent}", hint="make it, or name another --catalog"
@@ -99,10 +103,13 @@ class Catalog:
             self._make()
         connection = self._connect(read_only=False, patience_s=patience_s)
         try:
-            with storing(self.path):
+            with using(self.path):
+                _refuse_cut_off(connection, self.path)
                 migrations.apply(connection, self.path)
             with transaction(connection, self.path):
                 yield connection
+            connection.execute("USE memory")
+            detach(connection, "catalog", self.path)
         finally:
             _let_go(connection)
 
@@ -121,6 +128,7 @@ class Catalog:
         """
         from lrm.store import migrations
 
+        self._refuse_what_is_no_file()
         if not self.exists():
             connection.execute(f"ATTACH ':memory:' AS {alias}")
             connection.execute(f"USE {alias}")
@@ -130,7 +138,10 @@ class Catalog:
         patiently(
             lambda: connection.execute(f"ATTACH {self._quoted} AS {alias} (READ_ONLY)"), self.path, LOCK_PATIENCE_S
         )
-        if migrations.pending(connection, self.path, alias):
+        with using(self.path):
+            _refuse_cut_off(connection, self.path, alias)
+            pending = migrations.pending(connection, self.path, alias)
+        if pending:
             connection.execute(f"DETACH {alias}")
             with self.writing():
                 pass
@@ -144,7 +155,7 @@ class Catalog:
         try:
             connection = draft._connect(read_only=False, patience_s=0)
             try:
-                with storing(self.path):
+                with using(self.path):
                     migrations.apply(connection, self.path)
             finally:
                 _let_go(connection)
@@ -159,6 +170,15 @@ class Catalog:
         finally:
             with suppress(OSError):
                 draft.path.unlink()
+
+    def _refuse_what_is_no_file(self) -> None:
+        """Raise CatalogError for a folder, a pipe or the like: DuckDB would wait for a pipe for ever."""
+        if self.path.exists() and not self.path.is_file():
+            what = "a folder" if self.path.is_dir() else "neither a file nor a folder"
+            raise CatalogError(
+                f"{self.path} is {what}, and a catalog is a file",
+                hint="name another with --catalog PATH or LRM_CATALOG",
+            )
 
     @property
     def _quoted(self) -> str:
@@ -190,6 +210,22 @@ def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("USE memory")
         connection.execute("DETACH catalog")
     connection.close()
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a folder for what a plan does not keep in memory; remove it at the end. Raises CatalogError."""
+    from tempfile import TemporaryDirectory
+
+    try:
+        folder = TemporaryDirectory(prefix="lrm-plan-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise CatalogError(
+            f"no temporary folder can be made: {error.strerror or error}",
+            hint="free some disk space, or let the environment's TMPDIR name a folder that may be written",
+        ) from error
+    with folder as path:
+        yield Path(path)
 
 
 def workspace(temp: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -236,26 +272,59 @@ def patiently(action: Callable[[], T], path: Path, patience_s: float) -> T:
 
 
 @contextmanager
-def storing(path: Path) -> Iterator[None]:
-    """Say in our words what keeps DuckDB from writing: raises CatalogError for a full disk or a file that broke."""
+def using(path: Path) -> Iterator[None]:
+    """Say in our words that the disk or the file fails, on reading or writing: raises CatalogError."""
     import duckdb
 
     try:
         yield
-    except (
+    except duckdb.Error as error:
+        if is_of_the_file(error):
+            raise _unusable(error, path, "used") from error
+        raise
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """Return whether an error of DuckDB's is one of the disk or the file, not of the SQL."""
+    import duckdb
+
+    kinds = (
         duckdb.IOException,
         duckdb.TransactionException,
         duckdb.FatalException,
         duckdb.OutOfMemoryException,
-    ) as error:
-        raise _unusable(error, path) from error
+        duckdb.SerializationException,
+    )
+    return isinstance(error, kinds) or is_corrupt(error)
+
+
+def is_corrupt(error: Exception) -> bool:
+    """Return whether an error of DuckDB's says that what it read is not what was written."""
+    import duckdb
+
+    # It has no class of its own, and one that has may quote the user's SQL.
+    return type(error) is duckdb.Error and "Corrupt" in str(error)
+
+
+def detach(connection: duckdb.DuckDBPyConnection, alias: str, path: Path) -> None:
+    """Detach a file that was written. Where the disk has no room to tidy it, what was committed stays in the log beside it.
+
+    Raises CatalogError where the file turns out to be damaged.
+    """
+    import duckdb
+
+    try:
+        connection.execute(f"DETACH {alias}")
+    except duckdb.Error as error:
+        if "Detached database" not in str(error) or "Corrupt" in str(error):
+            raise _unusable(error, path, "used") from error
 
 
 @contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
-    """Commit what the block does, or roll it back on an exception. Raises CatalogError as `storing` does."""
+    """Commit what the block does, or roll it back on an exception. Raises CatalogError as `using` does."""
     try:
-        with storing(path):
+        with using(path):
             connection.execute("BEGIN")
             yield
             connection.execute("COMMIT")
@@ -274,6 +343,28 @@ def rollback(connection: duckdb.DuckDBPyConnection) -> None:
         return  # the failure that led here ended the transaction already
 
 
+_USED = (
+    "SELECT used_blocks * block_size FROM pragma_database_size() WHERE database_name = coalesce(?, current_database())"
+)
+
+
+def _refuse_cut_off(connection: duckdb.DuckDBPyConnection, path: Path, alias: str | None = None) -> None:
+    """Raise CatalogError for a file that ends before its last page: DuckDB would notice only when it needs that page."""
+    used, size = connection.execute(_USED, [alias]).fetchall()[0][0], path.stat().st_size
+    if size < used:
+        raise CatalogError(
+            f"{path} cannot be opened as a catalog: it is cut off, with {size:,} bytes of {used:,} or more",
+            hint=_damaged(path),
+        )
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"if the file is damaged, put a copy of it back, or move it and its {path.name}.wal away and fill again; a journal "
+        "beside it is merged into the new one"
+    )
+
+
 def _is_lock(error: BaseException) -> bool:
     import duckdb
 
@@ -288,15 +379,28 @@ def _holder(message: str) -> str:
     return f"process {found[2]} ({found[1]}) has it open" if found else message.splitlines()[0]
 
 
-def _unusable(error: Exception, path: Path) -> CatalogError:
-    text = str(error).splitlines()[0]
+def _unusable(error: Exception, path: Path, what: str = "opened") -> CatalogError:
+    """Return what to tell the user who wanted the file opened or used."""
+    lines = str(error).splitlines()
+    text = next((line for line in lines if "Corrupt" in line or "No space" in line), lines[0])
+    log = f"{path.name}.wal"
     if "No space left" in text or "not enough" in text.lower():
-        return CatalogError(f"no room to write {path}: {text}", hint="free some disk space; nothing received is lost")
+        return CatalogError(
+            f"no room on the disk: {path}: {text}", hint="free some disk space; nothing received is lost"
+        )
+    if "Out of Memory" in text:
+        return CatalogError(
+            f"not enough memory to use {path}: {text}",
+            hint="free some memory, and disk space where TMPDIR is, and try again",
+        )
     if "Permission denied" in text or "read-only" in text.lower():
         return CatalogError(
             f"{path} may not be written or read: {text}", hint="check the permissions, or use --catalog PATH"
         )
-    return CatalogError(
-        f"{path} cannot be opened as a catalog: {text}",
-        hint="if the file is damaged, move it away and fill again; a journal beside it is merged into the new one",
-    )
+    if "WAL" in text:
+        return CatalogError(
+            f"{path} cannot be {what} as a catalog, because of {log} beside it: {text}",
+            hint=f"{log} holds the last moments before a process was killed, or belongs to a file that was moved: move it "
+            "away and run the same command again; what the journal does not have of it is asked anew",
+        )
+    return CatalogError(f"{path} cannot be {what} as a catalog: {text}", hint=_damaged(path))
