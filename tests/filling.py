@@ -95,7 +95,7 @@ def _merge_aloud(catalog: Catalog, path: Path, *args: Any, **kwargs: Any) -> Mer
 def carry_out(given: Given) -> int:
     """Fill what is given, say what comes of it, and return the exit code."""
     keeper.MERGE_S = given.merge_s
-    asking.merge_segment = _merge_aloud
+    asking.merge_segment = _merge_aloud  # type: ignore[attr-defined]
     if given.patience_s is not None:
         catalog_module.LOCK_PATIENCE_S = given.patience_s
         Catalog.writing.__wrapped__.__kwdefaults__["patience_s"] = given.patience_s  # type: ignore[attr-defined]
