@@ -123,6 +123,7 @@ def ask(session: Session, queues: Sequence[Queue], graders: Sequence[Grader]) ->
 async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders: Sequence[Grader]) -> None:
     progress, watch, catalog = asked.progress.models, session.watch, session.space.catalog
     lanes: list[Lane] = []
+    refused: ModelError | None = None
     for queue in queues:
         try:
             lanes.append(_lane(session, queue, progress[queue.label]))
@@ -132,6 +133,7 @@ async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders:
             watch.say(asked.notes[-1])
             refused = error
     if not lanes:
+        assert refused is not None
         raise refused
     session.apply_allowed(lanes)
     _fit_open_files(lanes, watch)

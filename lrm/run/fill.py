@@ -54,10 +54,13 @@ def fill(
     matrix = replace(matrix, budget=caps)
     with sharing(catalog, doing), ExitStack() as stack:
         with arranging(catalog):
+            live = live_runs(
+                catalog
+            )  # before the merge: whoever dies after it keeps its claims until they are looked at again
             if catalog.journal_folder.is_dir():
                 merge_leftovers(catalog, watch)
             space = stack.enter_context(workspace.opened(catalog, matrix, pins or Lock()))
-            planned = planner.plan(space, limit=limit, retry_failed=retry_failed, live=live_runs(catalog))
+            planned = planner.plan(space, limit=limit, retry_failed=retry_failed, live=live)
             check_prices(space, planned, caps)
             watch.planned(planned)
             span = register(space, whole or matrix)

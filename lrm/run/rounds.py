@@ -131,12 +131,13 @@ def _claim(session: Session) -> tuple[tuple[str, ...], dict[bytes, int]]:
     space = session.space
     space.detach()  # whoever has the turn may wait for a reader to let go
     with arranging(space.catalog):
+        live = live_runs(space.catalog)  # before the merge: whoever dies after it keeps its claims
         merge_dead(space.catalog, say=session.watch.say)
         space.attach()
         if not space.connection.execute("SELECT count(*) FROM judge_todo").fetchall()[0][0]:
             space.detach()
             return (), {}
-        others = leave_to_others(space.connection, session.run, live_runs(space.catalog))
+        others = leave_to_others(space.connection, session.run, live)
         at_provider = leave_to_batches(space.connection)
         with written(space) as connection:
             claim_questions(connection, session.run)

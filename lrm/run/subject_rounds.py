@@ -82,9 +82,9 @@ def _plan_again(session: Session) -> Plan:
     """Plan and claim what is still missing of the matrix, but for what failed for good in this fill or those waited for."""
     space = session.space
     with arranging(space.catalog):
+        live = live_runs(space.catalog) - {session.run}  # before the merge, as in a fill's first plan
         merge_dead(space.catalog, say=session.watch.say)
         space.attach()
-        live = live_runs(space.catalog) - {session.run}
         again = planner.plan(space, live=live, given_up=[session.run, *session.waited_for])
         if again.calls:
             with written(space) as connection:

@@ -256,7 +256,8 @@ def patiently(action: Callable[[], T], path: Path, patience_s: float) -> T:
             raise _unusable(error, path) from error
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_lock),
-        wait=tenacity.wait_exponential(multiplier=0.01, max=0.25) + tenacity.wait_random(0, 0.02),
+        # Short pauses to the end: a writer has to meet the moment between two looks of a screen that refreshes itself.
+        wait=tenacity.wait_exponential(multiplier=0.01, max=0.04) + tenacity.wait_random(0, 0.02),
         stop=tenacity.stop_after_delay(patience_s),
         reraise=True,
     )
