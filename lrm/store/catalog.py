@@ -121,7 +121,9 @@ class Catalog:
             lambda: connection.execute(f"ATTACH {self._quoted} AS {alias} {_WRITTEN}"), self.path, LOCK_PATIENCE_S
         )
 
-    def attach(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
+    def attach(
+        self, connection: duckdb.DuckDBPyConnection, alias: str, *, patience_s: float = LOCK_PATIENCE_S
+    ) -> None:
         """Attach the file read-only to an in-memory connection as `alias`; an absent file as an empty catalog.
 
         Raises BusyError when it stays locked. Detach as soon as the queries are done: an open reader blocks writers.
@@ -136,7 +138,7 @@ class Catalog:
             connection.execute("USE memory")
             return
         patiently(
-            lambda: connection.execute(f"ATTACH {self._quoted} AS {alias} (READ_ONLY)"), self.path, LOCK_PATIENCE_S
+            lambda: connection.execute(f"ATTACH {self._quoted} AS {alias} (READ_ONLY)"), self.path, patience_s
         )
         with using(self.path):
             _refuse_cut_off(connection, self.path, alias)
@@ -145,7 +147,7 @@ class Catalog:
             connection.execute(f"DETACH {alias}")
             with self.writing():
                 pass
-            self.attach(connection, alias)
+            self.attach(connection, alias, patience_s=patience_s)
 
     def _make(self) -> None:
         """Make the file whole and then give it its name, so that nobody meets half a file after a kill."""
