@@ -1,1 +1,1 @@
-"""The terminal UI's place in the layout; it holds no screen yet."""
+"""The terminal UI: views of the catalog, from the matrix down to a single reasoning trace."""
