@@ -10,6 +10,8 @@ LOCKED := --require-hashes --only-binary :all:
 COMPILE := --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-emit-index-url \
 	--no-header --quiet
 PYTEST_FLAGS ?=
+# A file at a time on every core: what a file sets up is set up once.
+SPREAD := -n auto --dist loadfile
 # What reward judges need lies in a folder of its own, laid over .venv where their tests run: 1 GB that nothing else wants.
 REWARD := $(VENV)/reward
 # Not in the lock: one version of torch is another file on every index, and PyPI's drags in 4 GB of CUDA.
@@ -65,7 +67,7 @@ docs-check: $(VENV)/.stamp-dev ## check that the generated parts of the document
 	$(PY) -m lrm_cli.reference --check
 
 pytest: $(VENV)/.stamp-dev ## run all tests (PYTEST_FLAGS="-k words" for some)
-	$(PY) -m pytest $(PYTEST_FLAGS)
+	$(PY) -m pytest $(SPREAD) $(PYTEST_FLAGS)
 
 install-reward: $(VENV)/.stamp-reward ## make .venv/reward with torch (for the CPU) and transformers
 

@@ -13,6 +13,7 @@ import functools
 import json
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -71,6 +72,7 @@ def load_litellm() -> Any:
     for callbacks in ("callbacks", "success_callback", "failure_callback", "input_callback"):
         getattr(litellm, callbacks).clear()
     _follow_no_redirects()
+    _send_once()
     return litellm
 
 
@@ -95,6 +97,23 @@ def _follow_no_redirects() -> None:
     if not hasattr(AsyncHTTPHandler.create_client, "__wrapped__"):
         AsyncHTTPHandler.create_client = staying(AsyncHTTPHandler.create_client)
         BaseOpenAILLM._get_async_http_client = staticmethod(staying(BaseOpenAILLM._get_async_http_client))  # noqa: SLF001
+
+
+def _send_once() -> None:
+    """Make litellm's own client send each request once, on a connection on which nothing waits.
+
+    litellm sends a request again by itself when the connection broke, which no setting turns off and nobody would count.
+    """
+    from litellm.llms.custom_httpx import http_handler
+
+    from lrm.backends.connector import CleanConnector
+
+    async def refused(*_: Any, **__: Any) -> None:
+        # It is called while the error of the first request is being handled.
+        raise sys.exc_info()[1] or RuntimeError("litellm repeats a request")
+
+    http_handler.TCPConnector = CleanConnector
+    http_handler.AsyncHTTPHandler.single_connection_post_request = refused
 
 
 def request_arguments(model: Model) -> dict[str, Any]:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 from lrm.imports.payload import dumped
+from lrm.key_names import names_a_key
 from lrm.traces.split import parse_payload
 
 REDACTED = "[key]"
 
-_NAME = (
-    r"authorization|api[-_ ]?key|apikey|access[-_ ]?key|access[-_ ]?token|auth[-_ ]?token|id[-_ ]?token|refresh[-_ ]?token"
-    r"|bearer|client[-_ ]?secret|secret|password|passwd|credential|cookie|private[-_ ]?key|subscription[-_ ]?key|x[-_ ]?goog"
-    r"|session[-_ ]?token|security[-_ ]?token|signature[-_ ]?key"
-)
-_IS_NAME = re.compile(_NAME, re.IGNORECASE)
 _VALUE = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai)-[\w-]{16,}|\bhf_\w{16,}|\bAIza[\w-]{30,}|\bBearer\s+[\w.~+/=-]{8,}"
     r"|(?<=[?&]key=)[^&#\s\"]+|(?<=[?&]api_key=)[^&#\s\"]+|(?<=[?&]token=)[^&#\s\"]+|(?<=[?&]access_token=)[^&#\s\"]+"
@@ -42,7 +36,7 @@ def clean(value: Any, *, said: bool = False) -> Any:
     match value:
         case dict():
             return {
-                name: _hidden(part) if _names_a_key(name) else clean(part, said=said or name in _SAID)
+                name: _hidden(part) if names_a_key(name) else clean(part, said=said or name in _SAID)
                 for name, part in value.items()
             }
         case list():
@@ -51,11 +45,6 @@ def clean(value: Any, *, said: bool = False) -> Any:
             return _VALUE.sub(REDACTED, value)
         case _:
             return value
-
-
-@lru_cache(maxsize=4096)
-def _names_a_key(name: str) -> bool:
-    return _IS_NAME.search(name) is not None
 
 
 def _hidden(value: Any) -> Any:

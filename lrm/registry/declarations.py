@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, JsonValue, PositiveInt, ValidationInfo, model_validator
 
+from lrm.key_names import names_a_key
 from lrm.registry.judges import Judge
 from lrm.registry.tables import Declaration, Expectation, NonEmpty, Probability, Sha256, Strict
 
@@ -158,6 +159,18 @@ class Simulation(Strict):
     planted: list[Planted] = Field(default_factory=list, description="Exceptions for chosen prompts and attacks.")
 
 
+def _key_in(value: JsonValue) -> str | None:
+    """Return the dotted name of the first field that is named as a key is and holds text; None where there is none."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        if isinstance(part, str) and names_a_key(str(name)):
+            return str(name)
+        found = _key_in(part)
+        if found is not None:
+            return f"{name}.{found}"
+    return None
+
+
 def _declarable(schema: dict[str, Any]) -> None:
     """Take out of a JSON Schema what only the catalog says of models: that they came by `lrm import`."""
     schema["enum"] = [name for name in schema["enum"] if name != "imported"]
@@ -214,6 +227,12 @@ class Model(Declaration):
             raise ValueError(
                 f"`extra_body` sets `{written[0]}`, which the backend writes itself; `model` is declared beside it, "
                 "and replies are not streamed"
+            )
+        key = _key_in(self.extra_body) if info.mode == "python" else None
+        if key is not None:
+            raise ValueError(
+                f"`extra_body` holds `{key}`, which looks like a key, and would be stored as part of the model's identity; "
+                "name the environment variable that holds the key with `api_key_env`"
             )
         if self.backend == "http" and self.thinking.budget_tokens is not None:
             raise ValueError(

@@ -218,7 +218,6 @@ def test_a_password_in_an_endpoint_is_kept_and_said_nowhere(bench: Bench, backen
     assert bool(sent) == (backend == "http")  # litellm sends its own stand-in for a key
 
 
-@pytest.mark.xfail(strict=True, reason="`extra_body` takes keys, and is stored as part of a model's identity")
 def test_a_key_in_the_body_is_refused_or_kept_nowhere(bench: Bench) -> None:
     bench.write(extra=f'{{access_token = "{PASSWORD}"}}')
     bench.lrm("matrix", "fill", "spec.toml", codes=(1, 2))
