@@ -46,6 +46,7 @@ TREE: dict[str, Leaf | Branch] = {
             "stop": Leaf("lrm_cli.matrix_stop", "End a running fill, as Ctrl-C does."),
         },
     ),
+    "tui": Leaf("lrm_cli.tui", "Look at the catalog: matrix, samples, traces; compare, label, search."),
     "import": Leaf("lrm_cli.import_file", "Bring in completions and labels that others made."),
     "judge": Branch(
         "Have judges grade what the catalog holds, and set them against human labels.",

@@ -121,9 +121,7 @@ class Catalog:
             lambda: connection.execute(f"ATTACH {self._quoted} AS {alias} {_WRITTEN}"), self.path, LOCK_PATIENCE_S
         )
 
-    def attach(
-        self, connection: duckdb.DuckDBPyConnection, alias: str, *, patience_s: float = LOCK_PATIENCE_S
-    ) -> None:
+    def attach(self, connection: duckdb.DuckDBPyConnection, alias: str, *, patience_s: float = LOCK_PATIENCE_S) -> None:
         """Attach the file read-only to an in-memory connection as `alias`; an absent file as an empty catalog.
 
         Raises BusyError when it stays locked. Detach as soon as the queries are done: an open reader blocks writers.
@@ -137,9 +135,7 @@ class Catalog:
             migrations.apply(connection, self.path)
             connection.execute("USE memory")
             return
-        patiently(
-            lambda: connection.execute(f"ATTACH {self._quoted} AS {alias} (READ_ONLY)"), self.path, patience_s
-        )
+        patiently(lambda: connection.execute(f"ATTACH {self._quoted} AS {alias} (READ_ONLY)"), self.path, patience_s)
         with using(self.path):
             _refuse_cut_off(connection, self.path, alias)
             pending = migrations.pending(connection, self.path, alias)
