@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -79,7 +81,7 @@ class Reader:
         self._bursts = 0
         self._alone = False
         self._root: duckdb.DuckDBPyConnection | None = None
-        self._spill: tempfile.TemporaryDirectory[str] | None = None
+        self._forget: weakref.finalize[..., Reader] | None = None
 
     @contextmanager
     def burst(self, stop: Stop | None = None, *, patience_s: float = PATIENCE_S) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -138,22 +140,23 @@ class Reader:
             if self._root is not None:
                 self._root.close()
                 self._root = None
-            if self._spill is not None:
-                self._spill.cleanup()
-                self._spill = None
+            if self._forget is not None:
+                self._forget()
+                self._forget = None
 
     def _memory(self) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         if self._root is None:
-            self._spill = tempfile.TemporaryDirectory(prefix="lrm-browse-", ignore_cleanup_errors=True)
+            spill = tempfile.mkdtemp(prefix="lrm-browse-")
+            self._forget = weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
             self._root = duckdb.connect(
                 ":memory:",
                 config={
                     "autoinstall_known_extensions": "false",
                     "autoload_known_extensions": "false",
                     "memory_limit": MEMORY,
-                    "temp_directory": self._spill.name,
+                    "temp_directory": spill,
                     "preserve_insertion_order": "false",
                 },
             )
