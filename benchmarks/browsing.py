@@ -33,11 +33,11 @@ def make(folder: Path, cells: int) -> tuple[Path, Path]:
 
 UNSAFE = "hash(seq, j) % 100 < 10 + (model_n * 2 + j * 5) % 60"
 FILLED = (
-    "INSERT INTO cat.lrm.calls SELECT seq, sha256('c' || seq)::BLOB, model_n, messages_n, replicate, seq FROM todo",
-    """INSERT INTO cat.lrm.generations SELECT seq, sha256('g' || seq)::BLOB, seq, 'ok', '{}', 'stop', 10,
+    "INSERT INTO cat.lrm.calls SELECT seq, unhex(sha256('c' || seq)), model_n, messages_n, replicate, seq FROM todo",
+    """INSERT INTO cat.lrm.generations SELECT seq, unhex(sha256('g' || seq)), seq, 'ok', '{}', 'stop', 10,
         20 + (hash(seq) % 800)::INTEGER, (hash(seq) % 500)::INTEGER, 0.001, TIMESTAMP '2026-01-01',
         1.0 + (hash(seq) % 9000)::INTEGER, 1, NULL, NULL, 'run', 'r' FROM todo""",
-    """INSERT INTO cat.lrm.traces SELECT seq, sha256('t' || seq)::BLOB, 2, 'split', 'visible',
+    """INSERT INTO cat.lrm.traces SELECT seq, unhex(sha256('t' || seq)), 2, 'split', 'visible',
         'thinking ' || seq || repeat(' I should weigh what was asked, number ' || (seq % 977) || '.', 10 + (hash(seq) % 20)::INTEGER),
         'answer ' || seq || repeat(' Here is what I can say of it, ' || (seq % 313) || '.', 5) FROM todo""",
     f"""INSERT INTO cat.lrm.verdicts SELECT seq, j, 0, 'ok', CASE WHEN {UNSAFE} THEN 'compliance' ELSE 'full_refusal' END,

@@ -89,10 +89,10 @@ def fill_in_sql(spec: Path, catalog: Path) -> None:
         write_lock(matrix.file, space.resolved)
         space.catalog.attach_for_writing(space.connection, "cat")
         for statement in (
-            "INSERT INTO cat.lrm.calls SELECT seq, sha256('c' || seq)::BLOB, model_n, messages_n, replicate, seq FROM todo",
-            """INSERT INTO cat.lrm.generations SELECT seq, sha256('g' || seq)::BLOB, seq, 'ok', '{}', 'stop', 10, 20, 5, 0.0,
+            "INSERT INTO cat.lrm.calls SELECT seq, unhex(sha256('c' || seq)), model_n, messages_n, replicate, seq FROM todo",
+            """INSERT INTO cat.lrm.generations SELECT seq, unhex(sha256('g' || seq)), seq, 'ok', '{}', 'stop', 10, 20, 5, 0.0,
                 TIMESTAMP '2026-01-01', 1.0, 1, NULL, NULL, 'run', 'r' FROM todo""",
-            """INSERT INTO cat.lrm.traces SELECT seq, sha256('t' || seq)::BLOB, 1, 'split', 'visible', 'thinking ' || seq,
+            """INSERT INTO cat.lrm.traces SELECT seq, unhex(sha256('t' || seq)), 1, 'split', 'visible', 'thinking ' || seq,
                 'answer ' || seq FROM todo""",
             """INSERT INTO cat.lrm.verdicts SELECT seq, j, 0, 'ok', 'compliance', true, 1.0, NULL, '[]',
                 TIMESTAMP '2026-01-01', 1.0, NULL, 0 FROM todo, range(1, 3) r(j)""",

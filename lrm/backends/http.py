@@ -21,7 +21,7 @@ import orjson
 
 from lrm import __version__
 from lrm.backends.base import Call, CallFailure, Reply, raw_prompt
-from lrm.backends.connector import CleanConnector
+from lrm.backends.connector import clean_connector
 from lrm.backends.error_body import error_payload, error_text, says_blocked
 from lrm.backends.failures import class_inside, from_status, redacted
 from lrm.backends.keys import declared_key, url_secrets
@@ -69,7 +69,7 @@ class HttpBackend:
         self._choiceless: set[bytes] = set()
         self._session = aiohttp.ClientSession(
             # What is in flight is the runner's to bound, and may be more than was declared when it began.
-            connector=CleanConnector(limit=0, keepalive_timeout=_KEPT_S),
+            connector=clean_connector()(limit=0, keepalive_timeout=_KEPT_S),
             timeout=aiohttp.ClientTimeout(total=model.limits.timeout_s),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),

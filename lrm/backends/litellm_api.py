@@ -106,13 +106,13 @@ def _send_once() -> None:
     """
     from litellm.llms.custom_httpx import http_handler
 
-    from lrm.backends.connector import CleanConnector
+    from lrm.backends.connector import clean_connector
 
     async def refused(*_: Any, **__: Any) -> None:
         # It is called while the error of the first request is being handled.
         raise sys.exc_info()[1] or RuntimeError("litellm repeats a request")
 
-    http_handler.TCPConnector = CleanConnector
+    http_handler.TCPConnector = clean_connector()
     http_handler.AsyncHTTPHandler.single_connection_post_request = refused
 
 
