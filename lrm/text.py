@@ -6,13 +6,15 @@ import re
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
-# Cc (C0, DEL, C1), bidirectional overrides and isolates, zero-width and invisible signs, line and paragraph separators.
+# Cc (C0, DEL, C1), bidirectional overrides and isolates, zero-width and invisible signs, line and paragraph separators, and
+# selectors of variants that only emoji need (U+FE0E, U+FE0F), since the others can carry a hidden message.
 _PICTURES: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20)}
 _PICTURES |= {0x7F: "␡"}
 _PICTURES |= dict.fromkeys(range(0x80, 0xA0), "�")
 _INVISIBLE = [
-    0x00AD, 0x061C, 0x180E, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF,
-    *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080),
+    0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, *range(0x180B, 0x1810), *range(0x200B, 0x2010), *range(0x2028, 0x202F),
+    *range(0x2060, 0x2070), 0x3164, *range(0xFE00, 0xFE0E), 0xFEFF, 0xFFA0, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080),
+    *range(0xE0100, 0xE01F0),
 ]  # fmt: skip
 _PICTURES |= {code: f"⟨U+{code:04X}⟩" for code in _INVISIBLE}
 _KEEP_LAYOUT = {code: sign for code, sign in _PICTURES.items() if code not in (0x09, 0x0A)}

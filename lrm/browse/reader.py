@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrm import clock
 from lrm.store.catalog import Catalog, using
 
 if TYPE_CHECKING:
@@ -21,8 +23,16 @@ PATIENCE_S = 2.0
 """How long a burst waits for a writer before BusyError, in seconds."""
 MEMORY = "128MB"
 """What DuckDB may use before it spills to a temporary folder."""
+TURN_S = 0.5
+"""How long the file stays open at most before a writer gets a turn, in seconds, unless one burst alone takes longer."""
+LINGER_S = 0.05
+"""How long it stays open after a burst, for the next one: attaching anew takes longer than most queries."""
+REST_S = 0.07
+"""How long it stays closed after a turn; a writer that waits looks more often than that."""
 ALIAS = "cat"
 """Name of the catalog within a burst; what is kept between bursts is in the database `memory`."""
+
+_AGAIN_S = 0.02
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 """What tells one state of the catalog's file from another: inode, bytes and time of change, of it and of its log."""
@@ -44,8 +54,19 @@ class Stop:
         """Interrupt what runs, and let nothing more begin."""
         with self._lock:
             self.asked = True
-            for connection in self._running:
-                connection.interrupt()
+            if not self._running:
+                return
+        # An interrupt that comes just before a query begins is lost, so it is given again until nothing runs.
+        threading.Thread(target=self._interrupt, daemon=True).start()
+
+    def _interrupt(self) -> None:
+        while True:
+            with self._lock:
+                if not self._running:
+                    return
+                for connection in self._running:
+                    connection.interrupt()
+            time.sleep(_AGAIN_S)
 
     def check(self) -> None:
         """Raise StoppedError once it was asked for: for loops between queries."""
@@ -70,7 +91,7 @@ class Stop:
 
 
 class Reader:
-    """A catalog as an in-memory database sees it: attached read-only by the first burst, detached by the last.
+    """A catalog as an in-memory database sees it: attached read-only by the first burst, detached soon after the last.
 
     Threads may have bursts side by side. Never hold one open for longer than a query takes: it keeps writers out.
     """
@@ -80,6 +101,9 @@ class Reader:
         self._turn = threading.Condition()
         self._bursts = 0
         self._alone = False
+        self._attached_at: float | None = None
+        self._rest_until = 0.0
+        self._leaving: threading.Timer | None = None
         self._root: duckdb.DuckDBPyConnection | None = None
         self._forget: weakref.finalize[..., Reader] | None = None
 
@@ -92,21 +116,62 @@ class Reader:
         stop = stop or Stop()
         stop.check()
         self.catalog.require()
-        with self._turn:
-            self._turn.wait_for(lambda: not self._alone)
-            if not self._bursts:
-                self.catalog.attach(self._memory(), ALIAS, patience_s=patience_s)
-            self._bursts += 1
+        self._begin(patience_s)
         try:
             with self._cursor() as connection, using(self.catalog.path), stop.watching(connection):
                 connection.execute(f"USE {ALIAS}")
                 yield connection
         finally:
-            with self._turn:
-                self._bursts -= 1
-                if not self._bursts:
-                    self._memory().execute(f"DETACH {ALIAS}")
-                self._turn.notify_all()
+            self._end()
+
+    def _begin(self, patience_s: float) -> None:
+        with self._turn:
+            self._turn.wait_for(lambda: not self._alone)
+            if not self._bursts and self._is_over():
+                self._detach()
+            if self._attached_at is None:
+                self._turn.wait_for(lambda: False, timeout=self._rest_until - clock.monotonic())
+                self._turn.wait_for(lambda: not self._alone)
+            if self._attached_at is None:  # another burst may have attached it meanwhile
+                self.catalog.attach(self._memory(), ALIAS, patience_s=patience_s)
+                self._attached_at = clock.monotonic()
+            self._bursts += 1
+
+    def _end(self) -> None:
+        with self._turn:
+            self._bursts -= 1
+            if not self._bursts:
+                if self._is_over():
+                    self._detach()
+                elif self._leaving is None:
+                    self._leaving = threading.Timer(LINGER_S, self._leave)
+                    self._leaving.daemon = True
+                    self._leaving.start()
+            self._turn.notify_all()
+
+    def _leave(self) -> None:
+        """Close the file when nothing has used it since the timer began; otherwise when that is over."""
+        with self._turn:
+            self._leaving = None
+            if not self._bursts:
+                self._detach()
+
+    def _is_over(self) -> bool:
+        return self._attached_at is not None and clock.monotonic() - self._attached_at > TURN_S
+
+    def _detach(self) -> None:
+        if self._attached_at is None:
+            return
+        self._memory().execute(f"DETACH {ALIAS}")
+        if self._is_over():
+            self._rest_until = clock.monotonic() + REST_S
+        self._attached_at = None
+
+    def let_go(self) -> None:
+        """Close the file now, unless a burst is open."""
+        with self._turn:
+            if not self._bursts:
+                self._detach()
 
     @contextmanager
     def kept(self, stop: Stop | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -122,6 +187,7 @@ class Reader:
         """Wait until no burst is open and let none begin: for writing to the catalog from this process."""
         with self._turn:
             self._turn.wait_for(lambda: not self._alone and not self._bursts)
+            self._detach()
             self._alone = True
         try:
             yield self.catalog
@@ -137,19 +203,22 @@ class Reader:
     def close(self) -> None:
         """Forget what was kept."""
         with self._turn:
-            if self._root is not None:
-                self._root.close()
-                self._root = None
+            self._turn.wait_for(lambda: not self._bursts, timeout=PATIENCE_S)
+            leaving = self._leaving
+            self._attached_at = None
+            self._root = None
             if self._forget is not None:
                 self._forget()
                 self._forget = None
+        if leaving is not None:
+            leaving.cancel()
+            leaving.join()
 
     def _memory(self) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         if self._root is None:
             spill = tempfile.mkdtemp(prefix="lrm-browse-")
-            self._forget = weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
             self._root = duckdb.connect(
                 ":memory:",
                 config={
@@ -160,6 +229,7 @@ class Reader:
                     "preserve_insertion_order": "false",
                 },
             )
+            self._forget = weakref.finalize(self, _discard, self._root, spill)
         return self._root
 
     @contextmanager
@@ -170,6 +240,11 @@ class Reader:
         finally:
             with suppress(Exception):
                 connection.close()
+
+
+def _discard(root: duckdb.DuckDBPyConnection, spill: str) -> None:
+    root.close()
+    shutil.rmtree(spill, ignore_errors=True)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

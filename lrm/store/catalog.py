@@ -365,9 +365,16 @@ def _damaged(path: Path) -> str:
 
 
 def _is_lock(error: BaseException) -> bool:
+    """Return whether somebody else has the file open: another process, or another connection of this one, for a moment."""
     import duckdb
 
-    return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
+    match error:
+        case duckdb.IOException():
+            return "Could not set lock" in str(error)
+        case duckdb.Error():
+            return "Unique file handle conflict" in str(error)
+        case _:
+            return False
 
 
 def _holder(message: str) -> str:

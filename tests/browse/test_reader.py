@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -23,6 +24,13 @@ connection = duckdb.connect(sys.argv[1])
 print("open", flush=True)
 sys.stdin.read()
 """
+WRITING = """
+import sys
+from pathlib import Path
+from lrm.store.catalog import Catalog
+with Catalog(Path(sys.argv[1])).writing(patience_s=5) as connection:
+    connection.execute("SELECT 1")
+"""
 LOOKING = """
 import sys
 from pathlib import Path
@@ -36,6 +44,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
     with reader.burst(patience_s=20) as connection:
         connection.execute("SELECT state, count(*) FROM cells GROUP BY ALL").fetchall()
     bursts += 1
+reader.close()
 print(bursts)
 """
 
@@ -76,9 +85,31 @@ def test_between_bursts_the_file_is_free(catalog: Catalog) -> None:
     reader = Reader(catalog)
     for _ in range(2):
         assert count(reader) == 6
-        with opened_elsewhere(catalog) as other:
-            other.communicate()
-        assert other.returncode == 0
+        written = subprocess.run(
+            [sys.executable, "-P", "-c", WRITING, str(catalog.path)], capture_output=True, text=True, check=False
+        )
+        assert (written.returncode, written.stderr) == (0, "")
+
+
+def test_bursts_that_follow_each_other_open_the_file_once_a_turn(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    attach = Catalog.attach
+
+    def counted(*args: Any, **named: Any) -> None:
+        opened.append("x")
+        attach(*args, **named)
+
+    monkeypatch.setattr(Catalog, "attach", counted)
+    monkeypatch.setattr("lrm.browse.reader.LINGER_S", 60.0)
+    for turn_s, times in ((60.0, 1), (0.0, 5)):
+        monkeypatch.setattr("lrm.browse.reader.TURN_S", turn_s)
+        reader = Reader(catalog)
+        opened.clear()
+        assert [count(reader) for _ in range(5)] == [6] * 5
+        assert len(opened) == times
+        reader.close()
 
 
 def test_bursts_may_overlap_and_the_last_closes_the_file(catalog: Catalog) -> None:
@@ -87,6 +118,7 @@ def test_bursts_may_overlap_and_the_last_closes_the_file(catalog: Catalog) -> No
         with reader.burst() as other:
             assert one.execute("SELECT 1").fetchall() == other.execute("SELECT 1").fetchall()
         assert len(one.execute("SELECT * FROM cells").fetchall()) == 6
+    reader.let_go()
     with opened_elsewhere(catalog) as process:
         process.communicate()
 
@@ -105,6 +137,7 @@ def test_what_was_kept_is_there_without_the_file(catalog: Catalog) -> None:
     reader = Reader(catalog)
     with reader.burst() as connection:
         connection.execute("CREATE TABLE memory.main.kept AS SELECT prompt FROM cells")
+    reader.let_go()
     with opened_elsewhere(catalog) as process, reader.kept() as connection:
         assert connection.execute("SELECT count(*) FROM memory.main.kept").fetchall() == [(6,)]
         process.communicate()

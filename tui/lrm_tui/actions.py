@@ -80,7 +80,7 @@ GRAMMAR = _table("any", (
 MATRIX = _table("matrix", (
     ("axes", "x", "Axes", "Choose what rows and columns are.", True),
     ("swap", "X", "Swap axes", "Rows become columns, columns rows."),
-    ("measure", "m", "Measure", "Choose what is measured: unsafe, refusal, gap, disagreement, cost …", True),
+    ("measure", "m", "Measure", "Choose what is measured: unsafe, refusal, gap, disagreement, cost and more.", True),
     ("judge", "v", "Judge", "Choose judge and scope.", True),
     ("against", "d", "Difference", "Show differences to the row under the cursor, paired by prompt; again for plain figures."),
     ("sort_rows", "s", "Sort rows", "Sort rows by the column under the cursor; again the other way round, then as before."),

@@ -236,7 +236,7 @@ class LrmApp(App[int]):
         def chosen(values: object) -> None:
             if isinstance(values, tuple):
                 ending = values[0]
-                stem = "-".join(arguments(view.place)[:2])
+                stem = "-".join(word for word in arguments(view.place)[:3] if not word.startswith("--"))
                 view.ask(
                     "export",
                     lambda _: write_new(self.folder, stem, ending, choices[ending]()),

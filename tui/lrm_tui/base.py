@@ -50,6 +50,7 @@ class Items(Protocol):
     @property
     def count(self) -> int:
         """How many there are."""
+        ...
 
     def place_at(self, row: int) -> Place | None:
         """Return the place of an item. May ask the catalog: to be called in a worker."""
@@ -95,7 +96,7 @@ class View(Screen[None]):
 
     view: ClassVar[str] = ""
     INHERIT: ClassVar[bool] = False
-    CSS = """
+    DEFAULT_CSS = """
     View { layers: below above; background: $background; }
     View > #top { background: $panel; color: $foreground; text-style: bold; }
     View > #banner { background: $error; color: $background; text-style: bold; display: none; height: auto; max-height: 4; }
@@ -121,6 +122,7 @@ class View(Screen[None]):
         self.error: LrmError | None = None
         self._stops: dict[str, Stop] = {}
         self._tick = 0
+        self._step_to: int | None = None
 
     @property
     def lrm(self) -> LrmApp:
@@ -244,6 +246,8 @@ class View(Screen[None]):
         if self._stops.get(message.job) is not message.stop_of:
             return
         del self._stops[message.job]
+        if message.job == "step":
+            self._step_to = None
         if message.error is not None:
             self.error = message.error
             self.failed(message.job, message.error)
@@ -257,6 +261,8 @@ class View(Screen[None]):
         names = list(self._stops) if job is None else [name for name in (job,) if name in self._stops]
         for name in names:
             self._stops.pop(name).stop()
+        if job is None:
+            self._step_to = None
         return bool(names)
 
     def on_unmount(self) -> None:
@@ -335,13 +341,16 @@ class View(Screen[None]):
         if self.items is None or self.row is None:
             self.lrm.tell("this view came from no list")
             return
-        items, row = self.items, self.row + by
+        # From where the last step was going, not from where it has come: three quick steps are three.
+        items, row = self.items, (self.row if self._step_to is None else self._step_to) + by
         if not 0 <= row < items.count:
             self.lrm.tell("that is the first one" if by < 0 else "that is the last one")
             return
+        self._step_to = row
         self.ask("step", lambda _: items.place_at(row), partial(self._stepped, row))
 
     def _stepped(self, row: int, place: Place | None) -> None:
+        self._step_to = None
         if place is not None:
             self.row = row
             self.turn_to(place)

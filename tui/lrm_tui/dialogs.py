@@ -35,7 +35,7 @@ class Dialog(ModalScreen[object]):
     }
     Dialog .title { text-style: bold; height: auto; }
     Dialog .hint { color: $secondary; height: auto; }
-    Dialog Input { border: none; height: 1; padding: 0; background: $panel; }
+    Dialog Input, Dialog Input:focus { border: none; height: 1; padding: 0; background: $panel; }
     Dialog OptionList { border: none; height: auto; max-height: 18; background: $surface; padding: 0; }
     """
     BINDINGS: ClassVar = [Binding("escape", "cancel", "Cancel", show=False)]
@@ -83,8 +83,13 @@ class Choose(Dialog):
             shown.highlighted = self._shown.index(self._marked[0])
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Narrow the list."""
+        """Narrow the list, and go to what was typed or to the first that fits."""
         self._fill(event.value)
+        if self._shown and event.value:
+            word = event.value.strip().lower()
+            exact = [at for at, value in enumerate(self._shown) if value.lower() == word]
+            begins = [at for at, value in enumerate(self._shown) if value.lower().startswith(word)]
+            self.query_one(OptionList).highlighted = (exact or begins or [0])[0]
 
     def _fill(self, words: str) -> None:
         wanted = words.lower().split()

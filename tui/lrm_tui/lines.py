@@ -23,7 +23,11 @@ def elided(text: str, width: int) -> str:
     if width <= 1:
         return "…"[: max(width, 0)]
     head = set_cell_size(text, (width - 1) // 2 + (width - 1) % 2)
-    tail = set_cell_size(text[::-1], (width - 1) // 2)[::-1]
+    tail, room = "", (width - 1) // 2
+    for character in reversed(text):
+        if cell_len(character + tail) > room:
+            break
+        tail = character + tail
     return f"{head}…{tail}"
 
 
