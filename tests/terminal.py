@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-QUIET_S = 0.06
+QUIET_S = 0.03
 """Seconds without a byte after which what a key set off is over."""
 
 

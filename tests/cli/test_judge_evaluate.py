@@ -12,7 +12,7 @@ from lrm.quality.evaluate import Evaluation
 from lrm.store.catalog import Catalog
 from lrm_cli import exits, quality_page
 from tests.cli.common import Json, Run
-from tests.cli.test_nasty import ALL, is_quiet
+from tests.hostile import ALL, is_quiet
 
 PEOPLE = """
 INSERT INTO lrm.annotations

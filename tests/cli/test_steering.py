@@ -18,8 +18,8 @@ from lrm.store.catalog import Catalog
 from lrm.store.live import living
 from lrm_cli import exits, ps_page, steering
 from tests.cli.common import Json, Run
-from tests.cli.test_nasty import ALL, is_quiet
 from tests.desks import LANE, held
+from tests.hostile import ALL, is_quiet
 
 STATE = RunState(
     "r1", "small", "lrm matrix fill small.toml", "node7", 77, "2026-01-02T03:04:05+00:00", "running", (LANE,),
