@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from lrm.traces.trace import ParseStatus
 
 REFUSED = "the provider refused to let the model answer"
@@ -18,8 +16,11 @@ def no_response(state: str, failure: str | None) -> str:
     return "there is no response yet: this cell has not been asked"
 
 
+UNKNOWN = "its parse status is none that this version knows: the catalog may come from a newer one"
+
+
 def no_thinking(  # noqa: PLR0911 -- one for each status
-    status: ParseStatus | None, thinking: str | None, thinking_tokens: int | None
+    status: ParseStatus | str | None, thinking: str | None, thinking_tokens: int | None
 ) -> str | None:
     """Return why there is no thinking, or why what is there is not all of it; None where nothing is to be said."""
     if status is None:
@@ -45,11 +46,11 @@ def no_thinking(  # noqa: PLR0911 -- one for each status
         case "unreadable":
             return UNREADABLE
         case _:
-            assert_never(status)
+            return UNKNOWN
 
 
 def no_answer(  # noqa: PLR0911 -- one for each status
-    status: ParseStatus | None, answer: str | None, finish_reason: str | None
+    status: ParseStatus | str | None, answer: str | None, finish_reason: str | None
 ) -> str | None:
     """Return why there is no answer; None where there is one, even after a refusal of the provider's."""
     if answer:
@@ -69,4 +70,4 @@ def no_answer(  # noqa: PLR0911 -- one for each status
             ended = "" if finish_reason is None else f"; the provider says that it ended with `{finish_reason}`"
             return ("the response has no answer" if answer is None else "the answer is empty") + ended
         case _:
-            assert_never(status)
+            return UNKNOWN

@@ -58,7 +58,7 @@ class Tmux:
             str(width),
             "-y",
             str(height),
-            f"{env} {command} 2>{self.folder}/err; echo ended $?; sleep 60",
+            f"{env} {command}; echo ended $?; sleep 60",
         )
 
     def press(self, *keys: str) -> None:
@@ -88,18 +88,17 @@ def test_from_the_matrix_to_a_trace_and_back(tmux: Tmux, catalog: Path) -> None:
     tmux.open(catalog)
     tmux.until("sim-reasoning", "sim-hidden", "starter", "n = ", "? Help")
     tmux.press("Enter")
-    tmux.until("samples", "--only model=sim-")
+    tmux.until("samples", "1 of 180")
     tmux.press("Enter")
-    tmux.until("simulated", "lrm tui cell")
+    tmux.until("SIMULATED", "lrm tui cell", "1 of 180")
     tmux.press("J")
-    tmux.until("lrm tui cell")
+    tmux.until("lrm tui cell", "2 of 180")
     tmux.press("Escape")
-    tmux.until("--only model=sim-", "samples")
+    tmux.until("first words", "2 of 180")
     tmux.press("Escape")
     tmux.until("n = ")
     tmux.press("q")
     tmux.until("ended 0")
-    assert (tmux.folder / "err").read_text() == ""
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,6 @@ def test_a_view_opens_in_80_by_24_and_leaves(tmux: Tmux, catalog: Path, words: l
     assert len(screen.splitlines()) <= 24
     tmux.press("C-q")
     tmux.until("ended 0")
-    assert (tmux.folder / "err").read_text() == ""
 
 
 def test_without_colour_the_shades_are_signs(tmux: Tmux, catalog: Path) -> None:
@@ -135,8 +133,7 @@ def test_without_colour_the_shades_are_signs(tmux: Tmux, catalog: Path) -> None:
 
 def test_a_wrong_place_is_told_before_anything_is_drawn(tmux: Tmux, catalog: Path) -> None:
     tmux.open(catalog, "matrix", "--rows", "modle")
-    tmux.until("ended 2")
-    assert "did you mean `model`" in (tmux.folder / "err").read_text()
+    tmux.until("ended 2", "did you mean `model`")
 
 
 def test_no_catalog_says_what_makes_one(tmux: Tmux, tmp_path: Path) -> None:

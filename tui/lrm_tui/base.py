@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
@@ -231,6 +232,13 @@ class View(Screen[None]):
             pass
         except LrmError as caught:
             error = caught
+        except Exception as caught:
+            if os.environ.get("LRM_DEBUG"):
+                raise
+            error = LrmError(
+                f"a bug in lrm while it did «{job}»: {type(caught).__name__}: {caught}",
+                hint="please report it; with LRM_DEBUG=1 the view ends with the traceback",
+            )
         self.post_message(Ended(job, stop, error))
 
     def on_came(self, message: Came) -> None:

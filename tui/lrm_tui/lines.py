@@ -70,7 +70,10 @@ class Line(Widget):
 class KeysLine(Widget):
     """The footer: at most eight keys, each to be clicked."""
 
-    DEFAULT_CSS = "KeysLine { height: 1; background: $panel; color: $foreground; }"
+    DEFAULT_CSS = """
+    KeysLine { height: 1; background: $panel; color: $foreground; }
+    KeysLine > .keys--key { color: $accent; text-style: bold; }
+    """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keys--key"}
     MOST = 8
 
@@ -96,14 +99,12 @@ class KeysLine(Widget):
         width = self.size.width
         if y:
             return Strip.blank(width, self.rich_style)
-        key_style = self.rich_style + Style(bold=True, color=self.app.theme_variables.get("accent", "yellow"))
+        key_style = self.get_component_rich_style("keys--key")
         segments: list[Segment] = []
         self._spots = []
         at = 0
-        for action, key in self._actions:
-            length = cell_len(key) + cell_len(action.label) + 3
-            if at + length > width:
-                break
+        for action, key in fitting(self._actions, width):
+            length = _length(action, key)
             segments += [Segment(f" {key}", key_style), Segment(f" {action.label} ", self.rich_style)]
             self._spots.append((at, at + length, action))
             at += length
@@ -114,6 +115,25 @@ class KeysLine(Widget):
         for begin, end, action in self._spots:
             if begin <= event.x < end:
                 self.post_message(self.Pressed(action))
+
+
+def _length(action: Action, key: str) -> int:
+    return cell_len(key) + cell_len(action.label) + 3
+
+
+def fitting(actions: tuple[tuple[Action, str], ...], width: int) -> tuple[tuple[Action, str], ...]:
+    """Return as many as fit side by side, from the left, and the last one in any case."""
+    if not actions:
+        return ()
+    *some, last = actions
+    left = width - _length(*last)
+    kept = []
+    for action, key in some:
+        left -= _length(action, key)
+        if left < 0:
+            break
+        kept.append((action, key))
+    return (*kept, last)
 
 
 def footer(actions: tuple[Action, ...], key_of: dict[str, str]) -> tuple[tuple[Action, str], ...]:
