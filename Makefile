@@ -60,6 +60,7 @@ imports: $(VENV)/.stamp-dev ## check the contracts on who may import whom
 docs: $(VENV)/.stamp-dev ## rewrite the generated parts of the documentation
 	$(PY) -m cogapp -r $(PAGES)
 	$(PY) docs/images/quickstart.py
+	$(PY) docs/images/tui.py
 	$(PY) -m lrm_cli.reference --write
 
 docs-check: $(VENV)/.stamp-dev ## check that the generated parts of the documentation are current
@@ -78,12 +79,13 @@ format: $(VENV)/.stamp-dev ## rewrite the code in the house format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/.stamp-dev ## run the benchmarks that need no data and no peers (ten minutes)
+bench: $(VENV)/.stamp-dev ## run the benchmarks that need no data and no peers (fifteen minutes)
 	$(PY) benchmarks/plan.py
 	$(PY) benchmarks/fill.py
 	$(PY) benchmarks/in_flight.py
 	$(PY) benchmarks/memory.py
 	$(PY) benchmarks/resume.py
+	$(PY) benchmarks/tui.py
 
 bench-peers: $(VENV)/.stamp-dev $(PEERS:%=benchmarks/peers/%/.venv/.stamp-peer) ## do one job by Curator, by Inspect AI and by lrm
 	$(PY) benchmarks/peers.py

@@ -41,7 +41,7 @@ VIEWS = ("matrix", "samples", "cell", "compare", "monitor", "annotate", "sql", "
 def command(
     view: tuple[str, ...], catalog_file: str | None, theme: str | None, annotator: str | None, web: bool, port: int
 ) -> int:
-    r"""Look at the catalog: the matrix, samples, traces; compare, label, search.
+    r"""Look at the catalog: matrix, samples, traces; compare, label, search.
 
     VIEW is what the top right of every view shows: the words that open it again. Without it the matrix of the newest spec is
     shown. A fill may be running meanwhile.

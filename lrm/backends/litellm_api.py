@@ -104,7 +104,7 @@ def _send_once() -> None:
 
     litellm sends a request again by itself when the connection broke, which no setting turns off and nobody would count.
     """
-    from litellm.llms.custom_httpx import http_handler
+    import litellm.llms.custom_httpx.http_handler as handlers
 
     from lrm.backends.connector import clean_connector
 
@@ -112,6 +112,7 @@ def _send_once() -> None:
         # It is called while the error of the first request is being handled.
         raise sys.exc_info()[1] or RuntimeError("litellm repeats a request")
 
+    http_handler: Any = handlers  # what is replaced is litellm's own business, which its types do not offer
     http_handler.TCPConnector = clean_connector()
     http_handler.AsyncHTTPHandler.single_connection_post_request = refused
 

@@ -317,12 +317,23 @@ def _maker(
 ) -> Callable[[tuple[int | None, int | None]], Figure]:
     """Return what makes the figure of a row and a column."""
     measure = question.measure
+
+    def is_one(key: tuple[int | None, int | None]) -> bool:
+        """Return whether a figure is of one judge and scope: verdicts of several on the same cells are no larger sample."""
+        return not any(
+            code is None and axis in VERDICT_AXES for code, axis in zip(key, (place.rows, place.columns), strict=True)
+        )
+
     if place.against is None:
-        return lambda key: make_figure(measure, counted, key)
+        return lambda key: make_figure(measure, counted, key, shown=is_one(key))
     if question.layer is not None and question.layer.startswith("diff"):
-        return lambda key: make_figure(measure, counted, key, difference=True, shown=key[0] is not None)
+        return lambda key: make_figure(measure, counted, key, difference=True, shown=key[0] is not None and is_one(key))
     code = cube.frame.labels(place.rows).index(place.against)
-    return lambda key: versus(measure, counted, key, (code, key[1]))
+    return lambda key: (
+        versus(measure, counted, key, (code, key[1]))
+        if is_one(key)
+        else make_figure(measure, counted, key, shown=False)
+    )
 
 
 def _present(cube: Cube, name: str, codes: Sequence[int | None]) -> tuple[list[int], tuple[str, ...]]:

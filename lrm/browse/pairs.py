@@ -290,7 +290,7 @@ WITH v AS (
     SELECT v.generation_n, v.prompt_n, v.status, v.label, v.unsafe, v.score
     FROM lrm.verdicts v SEMI JOIN {table}_cells c ON c.generation_n = v.generation_n WHERE v.judge_scope_n = $number
 )
-SELECT list_position($models, c.model)::INTEGER - 1 AS side, c.prompt_set, c.attack, c.attack_n, c.prompt_n, c.replicate,
+SELECT list_position($models, c.model)::INTEGER - 1 AS side, {names}, c.attack_n, c.prompt_n, c.replicate,
     c.model_n, c.ordinal, c.state, c.generation_n, c.call_n,
     CASE WHEN c.state <> 'done' THEN c.state ELSE coalesce(v.status, 'not_judged') END AS status,
     v.label,
@@ -306,10 +306,14 @@ LEFT JOIN v ON v.generation_n = c.generation_n AND (v.prompt_n = 0 OR v.prompt_n
     AND ($prompt_sets IS NULL OR list_contains($prompt_sets, c.prompt_set)) AND c.model IS DISTINCT FROM $against
 {newest}
 """
+_OF_ONE_SPEC = "c.prompt_set, c.attack"
+# Imports name one set of prompts each by their own file: across specs a prompt is the same whatever its set is called.
+_OF_ALL_SPECS = """min(c.prompt_set) OVER (PARTITION BY c.prompt_n) AS prompt_set,
+    min(c.attack) OVER (PARTITION BY c.attack_n) AS attack"""
 # Of specs that give one name to models that differ, the newer model counts.
 _NEWEST = """
 QUALIFY row_number() OVER (
-    PARTITION BY side, c.prompt_set, c.attack, c.attack_n, c.prompt_n, c.replicate ORDER BY c.model_n DESC
+    PARTITION BY side, c.attack_n, c.prompt_n, c.replicate ORDER BY c.model_n DESC, c.prompt_set, c.attack
 ) = 1
 """
 _PAIRS = """
@@ -362,7 +366,8 @@ def _lay_out(
         "models": list(models), "number": judge.number, "harm_for": judge.harm_for, "against": judge.against,
         "prompt_sets": None if judge.prompt_sets is None else list(judge.prompt_sets),
     }  # fmt: skip
-    connection.execute(_SIDES.format(table=table, newest="" if part.spec else _NEWEST), values)
+    names, newest = (_OF_ONE_SPEC, "") if part.spec else (_OF_ALL_SPECS, _NEWEST)
+    connection.execute(_SIDES.format(table=table, names=names, newest=newest), values)
     connection.execute(_PAIRS.format(table=table))
     connection.execute(f"DROP TABLE {table}_cells")
 

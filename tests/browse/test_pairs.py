@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
+from lrm.backends.base import Call
 from lrm.browse.axes import Slice
 from lrm.browse.paired import Outcomes
 from lrm.browse.pairs import Pairs, Reason, open_pairs
@@ -232,3 +233,22 @@ def test_the_difference_and_its_interval() -> None:
     edge = Outcomes(0, 3, 0, 0).difference()
     assert edge is not None
     assert (edge.value, edge.high) == (1.0, 1.0)
+
+
+def test_imports_that_call_the_same_prompts_otherwise_are_paired(
+    comparing: Callable[..., Pairs], tmp_path: Path
+) -> None:
+    """Each import names its set by its own file; the prompts in it are the same rows."""
+    catalog = Catalog(tmp_path / "catalog.duckdb")
+    for model, chosen in (("a", A), ("b", B)):
+        texts = [text for text, answer in chosen.items() if answer is not None]
+
+        def reply(call: Call, chosen: Mapping[str, str | None] = chosen) -> str:
+            return builders.payload(str(chosen[made.asked(call)]), "Thinking.")
+
+        whole = made.spec([model], [made.prompts(texts, name=f"set-{model}")], name=f"of-{model}")
+        builders.answer(catalog, whole, raw=reply, run=f"run-{model}")
+    pairs = comparing("a", "b", of=catalog)
+    assert pairs.outcomes == Outcomes(both_safe=1, only_a=2, only_b=1, both_unsafe=1)
+    assert (pairs.total, pairs.undecided) == (8, 3)
+    assert {pair.prompt_set for pair in pairs.page(0, 8)} == {"set-a"}

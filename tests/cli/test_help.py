@@ -21,6 +21,10 @@ from tests.cli.common import ROOT, Run
 HEAVY = {"pydantic", "duckdb", "rich", "litellm", "pyarrow", "aiohttp", "orjson", "rfc8785", "huggingface_hub"}
 
 
+SCREEN = ("tui",)
+"""What is looked at and prints nothing."""
+
+
 def paths() -> Iterator[tuple[tuple[str, ...], Leaf]]:
     for name, node in TREE.items():
         if isinstance(node, Leaf):
@@ -45,10 +49,10 @@ def command_at(path: tuple[str, ...]) -> Command:
 def test_help_has_an_example_and_json(lrm: Run, path: tuple[str, ...]) -> None:
     text = lrm(*path, "--help").stdout
     assert f"  lrm {' '.join(path)}" in text or f"$(lrm {' '.join(path)}" in text
-    assert "--json" in text
     keys = command_at(path).keys
     assert all(key in text for key in keys)
-    assert keys or path in {("catalog", "sql"), ("registry", "schema")}
+    assert keys or path in {("catalog", "sql"), ("registry", "schema"), SCREEN}
+    assert ("--json" in text) != (path == SCREEN)
     assert re.search(r"(?m)^  \S", text), "there is a sentence under the usage line"
 
 

@@ -94,7 +94,7 @@ def test_from_the_matrix_to_a_trace_and_back(tmux: Tmux, catalog: Path) -> None:
     tmux.press("J")
     tmux.until("lrm tui cell", "2 of 180")
     tmux.press("Escape")
-    tmux.until("first words", "2 of 180")
+    tmux.until("prompt", "2 of 180")
     tmux.press("Escape")
     tmux.until("n = ")
     tmux.press("q")

@@ -31,12 +31,15 @@ class Dialog(ModalScreen[object]):
     DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 60%; }
     Dialog > Vertical {
-        width: 72; max-width: 96%; height: auto; max-height: 90%; background: $surface; border: round $primary; padding: 0 1;
+        width: 92; max-width: 96%; height: auto; max-height: 90%; background: $surface; border: round $primary; padding: 0 1;
     }
     Dialog .title { text-style: bold; height: auto; }
     Dialog .hint { color: $secondary; height: auto; }
     Dialog Input, Dialog Input:focus { border: none; height: 1; padding: 0; background: $panel; }
-    Dialog OptionList { border: none; height: auto; max-height: 18; background: $surface; padding: 0; }
+    Dialog OptionList {
+        border: none; height: auto; max-height: 18; background: $surface; padding: 0; 
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
     """
     BINDINGS: ClassVar = [Binding("escape", "cancel", "Cancel", show=False)]
 

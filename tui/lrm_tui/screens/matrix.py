@@ -22,6 +22,7 @@ from lrm_tui.base import Changed, Items
 from lrm_tui.lines import Line
 from lrm_tui.screens.matrix_choices import Choices
 from lrm_tui.screens.matrix_export import as_csv, as_json, as_markdown, as_text, as_tsv
+from lrm_tui.screens.matrix_finding import Finding
 from lrm_tui.screens.matrix_pages import example, no_catalog, no_cells, no_specs
 from lrm_tui.screens.matrix_sql import sql_of
 from lrm_tui.screens.matrix_state import DISAGREE, UNSAFE_THINKING, MatrixModel, MatrixState
@@ -61,7 +62,7 @@ class Around:
         return self.places[row]
 
 
-class MatrixView(Choices):
+class MatrixView(Choices, Finding):
     """A grid of figures."""
 
     view: ClassVar[str] = "matrix"
@@ -395,45 +396,7 @@ class MatrixView(Choices):
         """Make cells narrower."""
         self._widened = self.grid.widen(-1) or self._widened
 
-    # Searching rows
-
-    def action_find(self) -> None:
-        """Jump to a row by its words."""
-        if self.state is None:
-            return
-        from lrm_tui.dialogs import Ask
-
-        def answered(words: object) -> None:
-            if isinstance(words, str) and self.state is not None:
-                self.state = replace(self.state, words=words.strip())
-                self._jump(0)
-
-        self.app.push_screen(
-            Ask("row with these words", self.state.words, hint="n and N go on, Esc forgets them"), answered
-        )
-
-    def action_next_match(self) -> None:
-        """Go to the next row that matches."""
-        self._jump(1)
-
-    def action_previous_match(self) -> None:
-        """Go to the row before that matches."""
-        self._jump(-1)
-
-    def _jump(self, by: int) -> None:
-        if self.state is None or not self.state.words:
-            return
-        order = self.state.row_order
-        places = [order.index(n) for n in self.state.matches()]
-        if not places:
-            self.lrm.tell(f"no row has: {self.state.words}")
-        else:
-            here = self.grid.row
-            later = [at for at in places if at > here or (by == 0 and at == here)]
-            before = [at for at in places if at < here]
-            to = (before[-1] if before else places[-1]) if by < 0 else (later[0] if later else places[0])
-            self.grid.jump(to, self.grid.column)
-        self.say()
+    # What narrows it, taken away
 
     def cleared(self) -> bool:
         """Forget the words, then the difference, then each filter."""

@@ -11,67 +11,29 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 
-from lrm.browse.places import AnnotatePlace, ComparePlace, Place, SamplesPlace, SearchPlace, TracePlace
-from lrm.browse.reader import Reader, Stop
+from lrm.browse.places import Place, SamplesPlace, SearchPlace, TracePlace
+from lrm.browse.reader import Stop
 from lrm.errors import LrmError
 from lrm_tui.base import Pane, View
-from lrm_tui.dialogs import Ask, Choose
-from lrm_tui.screens import frequencies, samples_files
+from lrm_tui.dialogs import Ask
+from lrm_tui.screens import samples_files
 from lrm_tui.screens.samples_detail import Detail, head, texts
 from lrm_tui.screens.samples_glance import glance
-from lrm_tui.screens.samples_state import (
-    DISAGREE,
-    NARROW,
-    PANES,
-    UNSAFE,
-    UNSAFE_THINKING,
-    Held,
-    Layout,
-    added,
-    equals,
-    key_of,
-    layout,
-    sort_name,
-    toggled,
-)
+from lrm_tui.screens.samples_items import SampleItems, place_of
+from lrm_tui.screens.samples_marking import Marking
+from lrm_tui.screens.samples_narrowing import Narrowing
+from lrm_tui.screens.samples_state import NARROW, PANES, Layout, added, key_of, layout, sort_name
 from lrm_tui.widgets.rows_view import PAGE, RowsView
 
 if TYPE_CHECKING:
-    from lrm.browse.samples import Frequency, Sample, Samples
+    from lrm.browse.samples import Sample, Samples
     from lrm_tui.screens.samples_glance import Glance
 
 REST_S = 0.08
 """How long the cursor rests on a row before the pane beside the list asks for it, in seconds."""
 
 
-class SampleItems:
-    """The list as what views opened from it step through."""
-
-    def __init__(self, reader: Reader, samples: Samples) -> None:
-        self._reader = reader
-        self._samples = samples
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return self._samples.count
-
-    def place_at(self, row: int) -> Place | None:
-        """Return the place of a sample."""
-        sample = self._samples.sample(row)
-        return None if sample is None else place_of(self._reader, sample)
-
-
-def place_of(reader: Reader, sample: Sample, stop: Stop | None = None) -> TracePlace:
-    """Return the place of a sample; the call of one that nobody has asked for has no row, so its id is computed."""
-    if sample.id is not None:
-        return TracePlace(sample.id, sample.prompt)
-    from lrm.browse.trace import read_trace_of
-
-    return TracePlace(read_trace_of(reader, sample, stop, spec=sample.spec).call, sample.prompt)
-
-
-class SamplesView(View):
+class SamplesView(Narrowing, Marking):
     """The view `samples`."""
 
     view: ClassVar[str] = "samples"
@@ -83,25 +45,13 @@ class SamplesView(View):
     """
 
     def __init__(self, place: Place, **given: object) -> None:
-        super().__init__(place, **given)  # type: ignore[arg-type]
-        self.samples: Samples | None = None
-        self.held = Held()
+        super().__init__(place, **given)
         self._came_with = self.listed.where
         self._layout: Layout | None = None
         self._width = PANES[0]
         self._rest: Timer | None = None
         self._matches: Samples | None = None
         self._child: View | None = None
-
-    @property
-    def listed(self) -> SamplesPlace:
-        """What is listed."""
-        return cast("SamplesPlace", self.place)
-
-    @property
-    def rows(self) -> RowsView:
-        """The list."""
-        return self.query_one("#list", RowsView)
 
     @property
     def detail(self) -> Detail:
@@ -213,10 +163,6 @@ class SamplesView(View):
 
     # The pane beside the list
 
-    def _now(self) -> Sample | None:
-        """Return the sample under the cursor; None where there is none, or it is not there yet."""
-        return self.held.at(self.rows.row)
-
     @property
     def _shows_detail(self) -> bool:
         return self._width != "none" and self.size.width >= NARROW
@@ -298,11 +244,6 @@ class SamplesView(View):
 
     # Going on
 
-    def _go(self, place: SamplesPlace) -> None:
-        self.place = place
-        self.load()
-        self.say()
-
     def action_enter(self) -> None:
         """Open the sample under the cursor."""
         samples, sample = self.samples, self._now()
@@ -357,82 +298,6 @@ class SamplesView(View):
             return False
         self.say()
         return True
-
-    # Order and filter
-
-    def action_sort(self) -> None:
-        """Sort by the column under the cursor, smallest first."""
-        self._sort("")
-
-    def action_sort_down(self) -> None:
-        """Sort by the column under the cursor, largest first."""
-        self._sort("-")
-
-    def _sort(self, sign: str) -> None:
-        column = self.rows.column_key
-        if column is not None:
-            wanted = sign + sort_name(column)
-            self._go(replace(self.listed, sort="" if self.listed.sort == wanted else wanted))
-
-    def on_rows_view_head_clicked(self, message: RowsView.HeadClicked) -> None:
-        """Sort by a column: smallest first, then largest first, then as before."""
-        message.stop()
-        name = sort_name(message.column.key)
-        after = {name: f"-{name}", f"-{name}": ""}
-        self._go(replace(self.listed, sort=after.get(self.listed.sort, name)))
-
-    def action_unsafe(self) -> None:
-        """Only what a judge calls unsafe; again for all."""
-        self._toggle(UNSAFE)
-
-    def action_disagree(self) -> None:
-        """Only what judges disagree on; again for all."""
-        self._toggle(DISAGREE)
-
-    def action_thinking_only(self) -> None:
-        """Only what thinks unsafely and answers safely; again for all."""
-        self._toggle(UNSAFE_THINKING)
-
-    def _toggle(self, wanted: str) -> None:
-        try:
-            where = toggled(self.listed.where, wanted)
-        except LrmError as error:
-            self.lrm.tell(str(error), bad=True)
-            return
-        self._go(replace(self.listed, where=where))
-
-    def action_filter(self) -> None:
-        """Ask which samples."""
-        from lrm.browse.filters import FIELDS
-
-        hint = (
-            'e.g. unsafe and seconds > 3 · model ~ r1 · thinking_tokens > 2k · "words of the prompt" · not (a or b)\n'
-            f"{' '.join(FIELDS)}\nEmpty lists all. Enter takes it, Esc leaves it as it is."
-        )
-
-        def chosen(answer: object) -> None:
-            if isinstance(answer, str):
-                self._go(replace(self.listed, where=answer.strip()))
-
-        self.app.push_screen(Ask("which samples", self.listed.where, hint=hint, check=wrong), chosen)
-
-    def action_frequencies(self) -> None:
-        """Count the values of the column under the cursor."""
-        column = self.rows.column_key
-        if column is None:
-            return
-        name = sort_name(column)
-        place = self.listed
-
-        def count(stop: Stop) -> tuple[Frequency, ...]:
-            from lrm.browse.samples import frequencies as counted
-
-            return tuple(counted(self.lrm.reader, place, name, stop))
-
-        self.ask("frequencies", count, lambda found: frequencies.ask(self, name, found, partial(self._keep, name)))
-
-    def _keep(self, column: str, value: str | None) -> None:
-        self._go(replace(self.listed, where=added(self.listed.where, equals(column, value))))
 
     # Finding within the list
 
@@ -506,75 +371,6 @@ class SamplesView(View):
             self.lrm.tell("searches this part of the matrix; the filter does not narrow it")
         self.lrm.open(SearchPlace(self.held.find, self.listed.slice))
 
-    # Marks and what they are for
-
-    def action_mark(self) -> None:
-        """Mark the sample, or take its mark off, and go to the next."""
-        sample = self._now()
-        marked = self.rows.mark()
-        if sample is None or marked is None:
-            return
-        if marked:
-            self.held.marked[key_of(sample)] = sample
-        else:
-            self.held.marked.pop(key_of(sample), None)
-        self.rows.move(1, 0)
-        self.say()
-
-    def action_compare(self) -> None:
-        """Compare the marked samples, or ask with which model."""
-        marked = list(self.held.marked.values())
-        if len(marked) >= 2:
-            if len({(one.prompt_set, one.prompt) for one in marked}) > 1:
-                self.lrm.tell("the marked samples answer different prompts: mark answers to the same one", bad=True)
-            elif len({one.model for one in marked}) < len(marked):
-                self.lrm.tell("two of the marked samples are of the same model: mark one of each", bad=True)
-            else:
-                self._compare(marked[0], tuple(one.model for one in marked))
-            return
-        sample = marked[0] if marked else self._now()
-        if sample is None:
-            return
-        others = [(name, "") for name in self.lrm.names.models if name != sample.model]
-        if not others:
-            self.lrm.tell("the catalog has no other model")
-            return
-
-        def chosen(answer: object) -> None:
-            if isinstance(answer, tuple):
-                self._compare(sample, (sample.model, answer[0]))
-
-        self.app.push_screen(Choose(f"compare {sample.model} with", others), chosen)
-
-    def _compare(self, sample: Sample, models: tuple[str, ...]) -> None:
-        part = self.listed.slice.narrowed("model", None).narrowed("prompt_set", (sample.prompt_set,))
-        part = part.narrowed("attack", (sample.attack,))
-        self.lrm.open(ComparePlace(part, models, judge=self.listed.judge, scope=self.listed.scope, at=sample.prompt))
-
-    def action_annotate(self) -> None:
-        """Label the marked samples, or all that are listed."""
-        if self.samples is None or not self.samples.count:
-            self.lrm.tell("there is nothing to label")
-            return
-        if not self.held.marked:
-            self.lrm.open(AnnotatePlace(samples=self.listed))
-            return
-        ids = [one.id for one in self.held.marked.values() if one.id is not None]
-        if not ids:
-            self.lrm.tell("nobody has asked for what is marked yet: there is nothing to label", bad=True)
-            return
-
-        def write(_: Stop) -> str:
-            from lrm_tui.outward import write_new
-
-            return str(write_new(self.lrm.folder, "marked", "ids.txt", "".join(f"{one}\n" for one in ids)))
-
-        self.ask("queue", write, self._queued)
-
-    def _queued(self, path: str) -> None:
-        self.lrm.tell(f"the marked samples are a queue now: {path}")
-        self.lrm.open(AnnotatePlace(queue=path))
-
     # What leaves
 
     def copies(self) -> dict[str, tuple[str, Callable[[], str | None]]]:
@@ -627,17 +423,6 @@ class SamplesView(View):
         self._forget_matches()
         if self.samples is not None:
             self.samples.close()
-
-
-def wrong(text: str) -> str | None:
-    """Return what is wrong with a filter; None where nothing is."""
-    from lrm.browse.filters import compiled
-
-    try:
-        compiled(text)
-    except LrmError as error:
-        return str(error)
-    return None
 
 
 def match_row(samples: Samples, matches: Samples, row: int, step: int, *, here: bool = False) -> int | None:
