@@ -16,7 +16,7 @@ from lrm.browse.reader import Reader
 from lrm.browse.rubric import open_rubric
 from lrm.store.catalog import Catalog
 from lrm_tui.app import LrmApp
-from lrm_tui.base import Items
+from lrm_tui.panes import Items
 from lrm_tui.screens.annotate import AnnotateView
 from lrm_tui.screens.annotate_state import AnnotateState, Passage, agreement_text, export_command, panel_lines
 from lrm_tui.screens.trace_page import Page
@@ -320,7 +320,7 @@ async def test_labels_wait_while_the_catalog_is_written(
 ) -> None:
     from lrm.browse import labels
     from lrm.errors import BusyError
-    from lrm_tui.screens import annotate
+    from lrm_tui.screens import annotate_storing
 
     tried: list[str] = []
     store = labels.store_labels
@@ -332,7 +332,7 @@ async def test_labels_wait_while_the_catalog_is_written(
     app = App(catalog, place(queue), tmp_path)
     async with app.run_test(size=(120, 36)) as pilot:
         await settle(pilot)
-        monkeypatch.setattr(annotate, "store_labels", busy)
+        monkeypatch.setattr(annotate_storing, "store_labels", busy)
         await press(pilot, "4", "enter", "4", "enter")
         app.seen._merge()
         await settle(pilot)
@@ -340,7 +340,7 @@ async def test_labels_wait_while_the_catalog_is_written(
         assert "2 labels wait in" in app.seen.status()
         assert "held by process 7" in app.seen.status()
         assert [label for label, _ in on_disk(catalog)] == ["unsafe", "unsafe"]
-        monkeypatch.setattr(annotate, "store_labels", store)
+        monkeypatch.setattr(annotate_storing, "store_labels", store)
         app.seen._merge()
         await settle(pilot)
         assert "wait" not in app.seen.status()

@@ -13,7 +13,7 @@ from lrm.browse.places import ComparePlace, Place, TracePlace, command
 from lrm.browse.reader import Stop, StoppedError
 from lrm.store.catalog import Catalog
 from lrm_tui.app import LrmApp
-from lrm_tui.base import Items
+from lrm_tui.panes import Items
 from lrm_tui.screens.compare import CompareView
 from lrm_tui.screens.compare_state import differences, p_words, swapped, toggled
 from lrm_tui.screens.trace_panel import WordsLine

@@ -18,7 +18,7 @@ from lrm.browse.runs import AT_ONCE, Desks, End, Failure, RunLogTail, Sight, sig
 from lrm.run.desk import RunState
 from lrm.store.catalog import Catalog
 from lrm_tui.app import LrmApp
-from lrm_tui.base import Items
+from lrm_tui.panes import Items
 from lrm_tui.screens.monitor import MonitorView
 from lrm_tui.screens.monitor_state import Speeds, bar, eta_s, headline, list_lines, run_lines, span, totals
 from tests.desks import LANE, SECOND, held

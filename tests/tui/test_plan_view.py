@@ -14,8 +14,8 @@ from lrm.errors import LrmError, MissingError
 from lrm.plan.plan import Block, Plan
 from lrm.store.catalog import Catalog
 from lrm_tui.app import LrmApp
-from lrm_tui.base import Items
 from lrm_tui.dialogs import Confirm
+from lrm_tui.panes import Items
 from lrm_tui.screens.plan import PlanView
 from lrm_tui.screens.plan_begin import begin
 from lrm_tui.screens.plan_state import PlanState, planned, spec_file

@@ -149,7 +149,7 @@ ANNOTATE = _table("annotate", (
     ("label", "1 2 3 4 5 6 7 8 9", "Label", "Give the label of that number; saved with Enter.", True),
     ("unsure", "0", "Unsure", "Say that you cannot tell.", True),
     ("note", "i", "Note", "Write a note."),
-    ("span", "B", "Passage", "Begin or end the passage that the label rests on."),
+    ("span", "B", "Passage", "The passage that the label rests on: once for a cursor, once where it begins, once where it ends."),
     ("undo", "u", "Undo", "Take the last label back.", True),
     ("repeat", "full_stop", "Repeat", "Give the last label again."),
     ("verdicts", "H", "Verdicts", "Show or hide judges' verdicts; hidden until a label is given."),

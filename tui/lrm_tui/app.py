@@ -30,8 +30,9 @@ from lrm.errors import LrmError
 from lrm.store.catalog import DEFAULT, Catalog
 from lrm.text import visible
 from lrm_tui.actions import ACTIONS
-from lrm_tui.base import Changed, Items, View
+from lrm_tui.base import Changed, View
 from lrm_tui.palette import Palette
+from lrm_tui.panes import Items
 from lrm_tui.settings import THEMES, Settings
 from lrm_tui.themes import OWN
 
@@ -59,6 +60,9 @@ class LrmApp(App[int]):
     COMMANDS: ClassVar = {Palette}
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "f12"
+    CSS = """
+    ToastRack { dock: top; align: right top; margin: 1 0; }
+    """
     BINDINGS: ClassVar = [Binding("ctrl+q", "quit", "Quit", show=False, priority=True)]
 
     def __init__(
@@ -210,7 +214,7 @@ class LrmApp(App[int]):
         self._copied = text
         self.tell(f"copied {what}: {len(text):,} characters (if your terminal lets programs copy; e writes a file)")
 
-    def offer_copies(self, choices: dict[str, tuple[str, Callable[[], str | None]]]) -> None:
+    async def offer_copies(self, choices: dict[str, tuple[str, Callable[[], str | None]]]) -> None:
         """Ask by letter what to copy, and copy it."""
         from lrm_tui.dialogs import Letter
 
@@ -223,7 +227,7 @@ class LrmApp(App[int]):
                 else:
                     self.copy(text, what)
 
-        self.push_screen(Letter("copy", {letter: what for letter, (what, _) in choices.items()}), chosen)
+        await self.push_screen(Letter("copy", {letter: what for letter, (what, _) in choices.items()}), chosen)
 
     def offer_exports(self, view: View, choices: dict[str, Callable[[], str]]) -> None:
         """Ask for the kind of file, and write it."""

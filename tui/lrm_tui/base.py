@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
-from textual.worker import WorkerState, get_current_worker  # noqa: F401 -- the state is part of this module's interface
+from textual.widgets import Static
 
 from lrm.browse.places import Place, command
 from lrm.browse.reader import Stop, StoppedError
 from lrm.errors import LrmError
+from lrm.text import visible
 from lrm_tui.actions import Action, of
 from lrm_tui.lines import KeysLine, Line, footer
+from lrm_tui.panes import Items, Pane
 
 if TYPE_CHECKING:
     from lrm_tui.app import LrmApp
@@ -27,34 +30,6 @@ T = TypeVar("T")
 SPINNER_AFTER_S = 0.15
 """Seconds after which something that is still loading says so."""
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-
-
-class Pane(Protocol):
-    """A part of a view that the keys of movement act on."""
-
-    def move(self, rows: int, columns: int) -> None:
-        """Move the cursor, or scroll."""
-
-    def top(self) -> None:
-        """Go to the first row."""
-
-    def bottom(self) -> None:
-        """Go to the last row."""
-
-    def half_page(self, direction: int) -> None:
-        """Go half a page down (1) or up (-1)."""
-
-
-class Items(Protocol):
-    """The list that a view came from, for its next and previous item."""
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        ...
-
-    def place_at(self, row: int) -> Place | None:
-        """Return the place of an item. May ask the catalog: to be called in a worker."""
 
 
 class Came(Message):
@@ -77,6 +52,9 @@ class Changed(Message):
     """The catalog's file has changed."""
 
 
+_FIRST = ("any.copy",)
+
+
 def _bindings(view: str) -> list[Binding]:
     found = []
     for action in of(view):
@@ -84,7 +62,17 @@ def _bindings(view: str) -> list[Binding]:
         if digits:
             found += [Binding(key, f"{action.verb}({key})", action.label, show=False) for key in action.keys]
         else:
-            found.append(Binding(",".join(action.keys), action.verb, action.label, show=False, id=action.name))
+            # A key that is followed by a letter has to be done before the letter is looked at, however fast they come.
+            found.append(
+                Binding(
+                    ",".join(action.keys),
+                    action.verb,
+                    action.label,
+                    show=False,
+                    id=action.name,
+                    priority=action.name in _FIRST,
+                )
+            )
     return found
 
 
@@ -96,11 +84,12 @@ class View(Screen[None]):
     """
 
     view: ClassVar[str] = ""
-    INHERIT: ClassVar[bool] = False
+    again: ClassVar[str] = "r"
+    """The key that tries again what failed."""
     DEFAULT_CSS = """
-    View { layers: below above; background: $background; }
+    View { background: $background; }
     View > #top { background: $panel; color: $foreground; text-style: bold; }
-    View > #banner { background: $error; color: $background; text-style: bold; display: none; height: auto; max-height: 4; }
+    View > #banner { background: $error; color: $background; text-style: bold; display: none; height: auto; max-height: 6; padding: 0 1; }
     View > #banner.-shown { display: block; }
     View > #status { background: $surface; color: $foreground; }
     View > #body { height: 1fr; }
@@ -135,7 +124,7 @@ class View(Screen[None]):
     def compose(self) -> ComposeResult:
         """Make the lines and the body between them."""
         yield Line(id="top")
-        yield Line(id="banner")
+        yield Static(id="banner", markup=False)
         with Container(id="body"):
             yield from self.body()
         yield Line(id="status")
@@ -172,11 +161,11 @@ class View(Screen[None]):
             return
         self.query_one("#top", Line).say(self.trail(), command(self.place, self.lrm.catalog_words))
         self._say_status()
-        banner = self.query_one("#banner", Line)
+        banner = self.query_one("#banner", Static)
         banner.set_class(self.error is not None, "-shown")
         if self.error is not None:
-            hint = "" if self.error.hint is None else f" — {self.error.hint}"
-            banner.say(f"{self.error.message}{hint}  (r tries again, Esc goes back)")
+            hint = "" if self.error.hint is None else f"\n{self.error.hint}"
+            banner.update(Text(visible(f"{self.error.message}{hint}  ({self.again} tries again, Esc goes back)")))
         self.query_one(KeysLine).say(footer(of(self.view), self.lrm.first_keys))
 
     def trail(self) -> str:
@@ -411,9 +400,13 @@ class View(Screen[None]):
         """Return what can be copied: a letter, what it is, and how to get it. Views add to this."""
         return {"l": ("the command that opens this view", lambda: command(self.place, self.lrm.catalog_words))}
 
-    def action_copy(self) -> None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 -- Textual's own
+        """Leave keys that are done first to an editor that has the focus."""
+        return not (f"any.{action}" in _FIRST and self.app.focused is not None)
+
+    async def action_copy(self) -> None:
         """Ask what to copy, and copy it."""
-        self.lrm.offer_copies(self.copies())
+        await self.lrm.offer_copies(self.copies())
 
     def exports(self) -> dict[str, Callable[[], str]]:
         """Return what can be written to a file: the ending of its name, and how to get it. May be slow: done in a worker."""

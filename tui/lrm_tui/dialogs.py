@@ -37,7 +37,7 @@ class Dialog(ModalScreen[object]):
     Dialog .hint { color: $secondary; height: auto; }
     Dialog Input, Dialog Input:focus { border: none; height: 1; padding: 0; background: $panel; }
     Dialog OptionList {
-        border: none; height: auto; max-height: 18; background: $surface; padding: 0; 
+        border: none; height: auto; max-height: 18; background: $surface; padding: 0;
         text-wrap: nowrap; text-overflow: ellipsis;
     }
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -22,13 +22,18 @@ def elided(text: str, width: int) -> str:
         return text
     if width <= 1:
         return "…"[: max(width, 0)]
-    head = set_cell_size(text, (width - 1) // 2 + (width - 1) % 2)
-    tail, room = "", (width - 1) // 2
-    for character in reversed(text):
-        if cell_len(character + tail) > room:
-            break
-        tail = character + tail
+    head = _start(text, (width - 1) // 2 + (width - 1) % 2)
+    tail = _start(text[::-1], (width - 1) // 2)[::-1]
     return f"{head}…{tail}"
+
+
+def _start(text: str, width: int) -> str:
+    """Return as much of the start of a text as has room."""
+    for end, character in enumerate(text):
+        width -= cell_len(character)
+        if width < 0:
+            return text[:end]
+    return text
 
 
 class Line(Widget):

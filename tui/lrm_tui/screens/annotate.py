@@ -4,69 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
-from textual.message import Message
-from textual.timer import Timer
-
-from lrm.browse.labels import LabelFile, Stored, store_labels
-from lrm.browse.places import AnnotatePlace, Place, SamplesPlace, TracePlace
-from lrm.browse.queue import Agreed, Queue, open_queue
+from lrm.browse.labels import LabelFile
+from lrm.browse.places import AnnotatePlace, SamplesPlace, TracePlace
+from lrm.browse.queue import Queue, open_queue
 from lrm.browse.reader import Stop
 from lrm.browse.rubric import Rubric, open_rubric, packaged
 from lrm.browse.trace import Trace
 from lrm.errors import LrmError, SpecError
 from lrm_tui.actions import Action
-from lrm_tui.base import Items, Pane
 from lrm_tui.dialogs import Ask, Choose, Confirm
-from lrm_tui.screens.annotate_state import (
-    WAITING_S,
-    AnnotateState,
-    Passage,
-    Scope,
-    agreement_text,
-    panel_lines,
-)
-from lrm_tui.screens.trace_page import Page
-from lrm_tui.screens.trace_reading import ReadingView
+from lrm_tui.screens.annotate_agreeing import Agreeing
+from lrm_tui.screens.annotate_citing import Citing
+from lrm_tui.screens.annotate_state import AnnotateState, panel_lines
+from lrm_tui.screens.annotate_storing import Storing
 from lrm_tui.screens.trace_state import Cited, Part, TraceState, Words
-from lrm_tui.widgets.text_view import TextView
 
 LONGEST_QUEUE = 20_000
 """Items that a queue made of a list of samples has at most."""
-_START = 60
-"""Characters of a passage in the panel."""
 
 
-class Merged(Message):
-    """Labels are in the catalog, or not yet."""
-
-    def __init__(self, stored: Stored | None, problem: LrmError | None) -> None:
-        super().__init__()
-        self.stored, self.problem = stored, problem
-
-
-class AnnotateView(ReadingView):
+class AnnotateView(Citing, Storing, Agreeing):
     """A queue of responses to label. A label is on the disk before the next response is shown."""
 
     view: ClassVar[str] = "annotate"
     panel_share: ClassVar[float] = 0.4
-
-    def __init__(self, place: Place, *, items: Items | None = None, row: int | None = None) -> None:
-        super().__init__(place, items=items, row=row)
-        self.labelling: AnnotateState | None = None
-        self.file: LabelFile | None = None
-        self._saving = False
-        self._merging = False
-        self._marking: Part | None = None
-        self._timer: Timer | None = None
-
-    @property
-    def at(self) -> AnnotatePlace:
-        """The place, as what it is."""
-        return cast("AnnotatePlace", self.place)
 
     # Beginning: who, by which rubric, what
 
@@ -179,17 +143,6 @@ class AnnotateView(ReadingView):
         if fresh and self.texts.views[part] in self.panes() and self.texts.has(part) and self._scope() != "both":
             self.activate(self.texts.views[part])
 
-    def _scope(self) -> str:
-        return "both" if self.labelling is None else self.labelling.rubric.scope
-
-    @property
-    def ready(self) -> bool:
-        """Whether what is shown is the item that a label would be given to."""
-        state = self.labelling
-        if self._saving or state is None or state.current is None or self.trace is None:
-            return False
-        return state.current in (self.trace.generation, self.trace.call)
-
     def marks(self, state: TraceState) -> tuple[Cited, ...]:  # noqa: ARG002 -- judges' passages would give their verdict away
         """Return the annotator's own passages."""
         return () if self.labelling is None else self.labelling.cited
@@ -205,107 +158,6 @@ class AnnotateView(ReadingView):
             given = self.labelling.draft.words if self.labelling.draft.given else "labelled"
             words.insert(0, (f" {given} ", "accent"))
         return words
-
-    # Labels
-
-    def action_label(self, number: int) -> None:
-        """Give the label of a digit; saved with Enter."""
-        state = self.labelling
-        if state is None or not self.ready:
-            return
-        if state.give(str(number)) is None:
-            keys = ", ".join(one.key for one in state.rubric.label)
-            self.lrm.tell(f"the rubric has no label {number}: {keys}, or 0 for unsure")
-        self._said()
-
-    def action_unsure(self) -> None:
-        """Say that the annotator cannot tell."""
-        if self.labelling is not None and self.ready:
-            self.labelling.unsure()
-            self._said()
-
-    def action_repeat(self) -> None:
-        """Give the last label again."""
-        state = self.labelling
-        if state is None or not self.ready:
-            return
-        if state.last is None:
-            self.lrm.tell("no label was saved yet")
-        else:
-            state.repeat()
-            self._said()
-
-    def action_note(self) -> None:
-        """Write a note."""
-        state = self.labelling
-        if state is None or not self.ready:
-            return
-
-        def written(words: object) -> None:
-            if isinstance(words, str):
-                state.note(words)
-                self._said()
-
-        self.app.push_screen(Ask("note", state.draft.note or "", hint="saved with the label"), written)
-
-    def _said(self) -> None:
-        self.show_state()
-        self.say()
-
-    @property
-    def unsaved(self) -> bool:
-        """Whether a label, a note or a passage was given and not saved."""
-        return self.labelling is not None and self.labelling.unsaved
-
-    # Passages
-
-    def action_span(self) -> None:
-        """Show the text cursor, then begin the passage where it is, then end it."""
-        if self.labelling is None or not self.ready:
-            return
-        part = self._marking or self._marked_part()
-        view = None if part is None else self.texts.views[part]
-        if part is None or view is None or not self.texts.has(part):
-            self.lrm.tell(f"there is no {self._scope()} to cite from")
-        elif self._marking is None:
-            self._marking = part
-            self.activate(view)
-            view.show_cursor()
-        elif not view.selecting:
-            view.mark_start()
-        else:
-            found = view.mark_end()
-            self._stop_marking()
-            if found is not None:
-                words = " ".join(view.content[found[0] : min(found[1], found[0] + 4 * _START)].split())
-                words = words if len(words) <= _START else f"{words[:_START]}…"
-                self.labelling.cite(Passage(_cited_part(part), found[0], found[1], words))
-            self._said()
-        self.say()
-
-    def _marked_part(self) -> Part | None:
-        scope = self._scope()
-        if scope != "both":
-            return _cited_part(scope)
-        part = self.texts.part_of(self.pane)
-        return part if part in ("thinking", "answer") else "answer"
-
-    def _stop_marking(self) -> bool:
-        if self._marking is None:
-            return False
-        self.texts.views[self._marking].show_cursor(False)
-        self._marking = None
-        return True
-
-    def activate(self, pane: Pane) -> None:
-        """Let the keys of movement act on a pane; the text cursor stays in its text."""
-        if self._marking is None or pane is self.texts.views[self._marking]:
-            super().activate(pane)
-
-    def on_text_view_pointed(self, message: TextView.Pointed) -> None:
-        """Make the pane that was clicked the active one."""
-        super().on_text_view_pointed(message)
-        self.say()
 
     # Saving
 
@@ -403,82 +255,6 @@ class AnnotateView(ReadingView):
         else:
             self._go_to(item)
 
-    # Into the catalog
-
-    def _wait_to_merge(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self.set_timer(WAITING_S, self._merge)
-
-    def _merge(self) -> None:
-        """Have what is pending stored, unless that is being done; what cannot be is tried again later."""
-        if self.file is None or self._merging:
-            return
-        self._merging = True
-        self.run_worker(partial(self._merge_now, self.file), thread=True, group="merge", exit_on_error=False)
-
-    def _merge_now(self, file: LabelFile) -> None:
-        try:
-            self.post_message(Merged(store_labels(self.lrm.reader, file), None))
-        except LrmError as error:
-            self.post_message(Merged(None, error))
-
-    def on_merged(self, message: Merged) -> None:
-        """Say what became of it."""
-        message.stop()
-        self._merging = False
-        if self.labelling is not None:
-            self.labelling.problem = None if message.problem is None else message.problem.message
-        stored = message.stored
-        if stored is not None and stored.damaged:
-            self.lrm.tell(f"some lines could not be read and are kept: {', '.join(stored.damaged)}", bad=True)
-        if message.problem is not None or (self.file is not None and self.file.pending):
-            self._wait_to_merge()
-        self.say()
-
-    def on_unmount(self) -> None:
-        """Have the labels stored by a worker of the app; what that does not come to is stored by whoever labels next."""
-        file, reader = self.file, self.lrm.reader
-        if file is not None and file.pending:
-            self.app.run_worker(partial(_store_last, reader, file), thread=True, group="labels", exit_on_error=False)
-        elif file is not None:
-            file.close()
-
-    # Judges, others, agreement
-
-    def action_verdicts(self) -> None:
-        """Show what judges and others say, once a label is given; or hide it again."""
-        state = self.labelling
-        if state is None:
-            return
-        if not state.decided:
-            self.lrm.tell("judges and others are hidden until you have given a label")
-            return
-        state.reveal = not state.reveal
-        self._said()
-
-    def _count_agreement(self) -> None:
-        state = self.labelling
-        if state is not None:
-            queue, annotator, rubric = state.queue, state.annotator, state.rubric
-            self.ask("agreement", lambda stop: queue.agreement(self.lrm.reader, annotator, rubric, stop), self._agreed)
-
-    def _agreed(self, found: tuple[Agreed, ...]) -> None:
-        assert self.labelling is not None
-        self.labelling.agreed = found
-        if self.state is not None:
-            self.panel.show(self.panel_lines(self.state), stay=True)
-
-    def action_agreement(self) -> None:
-        """Show how far annotators and judges agree so far."""
-        state = self.labelling
-        if state is not None:
-            self.app.push_screen(Page(self.place, "agreement", partial(self._agreement_text, state)))
-
-    def _agreement_text(self, state: AnnotateState, stop: Stop) -> str:
-        state.agreed = state.queue.agreement(self.lrm.reader, state.annotator, state.rubric, stop)
-        return agreement_text(state)
-
     def _finish(self) -> None:
         """Every item has a label: show the agreement, and have the labels stored."""
         self.lrm.tell("every item of the queue has a label")
@@ -550,24 +326,9 @@ class AnnotateView(ReadingView):
         return None if self._seen is None else whole(self._seen)
 
 
-def _cited_part(part: str) -> Scope:
-    return "thinking" if part == "thinking" else "answer"
-
-
 def _name_fault(name: str) -> str | None:
     from lrm.text import visible
 
     if not name.strip():
         return "any pseudonym will do"
     return None if name == visible(name, one_line=True) else "use signs that can be shown"
-
-
-def _store_last(reader: object, file: LabelFile) -> None:
-    from contextlib import suppress
-
-    from lrm.browse.reader import Reader
-
-    assert isinstance(reader, Reader)
-    with suppress(LrmError):
-        store_labels(reader, file)
-    file.close()

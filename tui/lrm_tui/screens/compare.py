@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from lrm.browse.ids import At
-from lrm.browse.pairs import Pair, Pairs, Side, open_pairs
-from lrm.browse.places import ComparePlace, Outcome, Place, TracePlace
-from lrm.browse.reader import Reader, Stop, StoppedError
-from lrm.browse.trace import Trace, read_trace_of
+from lrm.browse.pairs import Pairs, open_pairs
+from lrm.browse.places import ComparePlace, Outcome, TracePlace
+from lrm.browse.reader import Stop, StoppedError
 from lrm.errors import LrmError
 from lrm_tui.actions import Action
-from lrm_tui.base import Items, Pane, View
-from lrm_tui.dialogs import Ask, Choose
+from lrm_tui.panes import Pane
+from lrm_tui.screens.compare_choices import Choosing
+from lrm_tui.screens.compare_columns import Column, Shown, read_pair
+from lrm_tui.screens.compare_export import Leaving
+from lrm_tui.screens.compare_finding import Finding
 from lrm_tui.screens.compare_state import (
     FILTERS,
-    LETTERS,
     MOST_MODELS,
-    CompareState,
-    Parts,
     counts,
-    differences,
     prompt_words,
     side_words,
-    swapped,
     tested,
     toggled,
     why_empty,
 )
 from lrm_tui.screens.trace_panel import WordsLine
-from lrm_tui.screens.trace_state import Words, badge, part_text, prompt_text
+from lrm_tui.screens.trace_state import part_text, prompt_text
 from lrm_tui.screens.trace_texts import rows_of
 from lrm_tui.widgets.text_view import TextView
 
@@ -45,37 +40,7 @@ KEPT = 8
 """Pairs that are kept with their texts, so that going back and forth reads nothing again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A pair with the traces of its sides."""
-
-    pair: Pair
-    traces: tuple[Trace | None, ...]
-    """None for a side that no spec plans."""
-
-
-class Column(Container):
-    """One model: its verdict row, and its text."""
-
-    DEFAULT_CSS = """
-    Column { layout: vertical; width: 1fr; height: 1fr; }
-    Column.-right { border-left: vkey $border; }
-    Column TextView.-why { color: $secondary; text-style: italic; }
-    Column.-here > WordsLine { background: $panel; text-style: bold; }
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = WordsLine()
-        self.shown = TextView()
-
-    def compose(self) -> ComposeResult:
-        """Make both."""
-        yield self.head
-        yield self.shown
-
-
-class CompareView(View):
+class CompareView(Choosing, Finding, Leaving):
     """The same prompts answered by two to four models; the pairs are a list of its own, which J and K go through."""
 
     view: ClassVar[str] = "compare"
@@ -83,16 +48,6 @@ class CompareView(View):
     CompareView #columns { layout: horizontal; height: 1fr; }
     CompareView #prompt { height: 2; }
     """
-
-    def __init__(self, place: Place, *, items: Items | None = None, row: int | None = None) -> None:
-        super().__init__(place, items=items, row=row)
-        self.state = CompareState()
-        self.pairs: Pairs | None = None
-        self._all: Pairs | None = None
-        """The joined pairs, of which others are another filter's; closing these forgets both."""
-        self._files: Mapping[str, str | None] = {}
-        self._kept: dict[tuple[Outcome, int], Shown] = {}
-        self._ahead = Stop()
 
     # What it is made of
 
@@ -103,16 +58,6 @@ class CompareView(View):
         yield WordsLine(id="which")
         yield TextView(id="prompt")
         yield Container(id="columns")
-
-    @property
-    def at(self) -> ComparePlace:
-        """The place, as what it is."""
-        return cast("ComparePlace", self.place)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns, from the left."""
-        return tuple(self.query(Column))
 
     def panes(self) -> tuple[Pane, ...]:
         """Return the columns' texts, and the prompt."""
@@ -407,211 +352,12 @@ class CompareView(View):
             return True
         return False
 
-    def action_swap(self) -> None:
-        """A becomes B, B becomes A."""
-        first, second, *rest = self.at.models
-        self._reopen(replace(self.at, models=(second, first, *rest), outcome=swapped(self.at.outcome)))
-
-    def _reopen(self, place: ComparePlace) -> None:
-        self.place = place
-        self.load()
-        self.say()
-
-    def action_judge(self) -> None:
-        """Choose judge and scope."""
-        self.ask("judges", lambda stop: self.lrm.grids.judges(self.at.slice, stop), self._choose_judge)
-
-    def _choose_judge(self, found: tuple[object, ...]) -> None:
-        from lrm.browse.frame import JudgeScope
-
-        judges = {f"{one.judge} · {one.scope}": one for one in found if isinstance(one, JudgeScope)}
-        if not judges:
-            self.lrm.tell("no judge looks at these cells")
-            return
-        options = [(name, "" if one.has_harm else "says nothing of harm") for name, one in judges.items()]
-
-        def chosen(values: object) -> None:
-            if isinstance(values, tuple):
-                one = judges[values[0]]
-                self._reopen(replace(self.at, judge=one.judge, scope=one.scope))
-
-        now = f"{self.at.judge} · {self.at.scope}"
-        self.app.push_screen(Choose("judge and scope", options, current=(now,)), chosen)
-
-    def action_models(self) -> None:
-        """Choose which models are compared."""
-        models = self.at.models
-        known = dict.fromkeys((*models, *self.lrm.names.models))
-        if len(known) < 2:
-            self.ask("models", lambda stop: self.lrm.grids.values(self.at.slice, "model", stop), self._choose_models)
-        else:
-            self._choose_models(tuple(known))
-
-    def _choose_models(self, known: tuple[str, ...]) -> None:
-        def chosen(values: object) -> None:
-            if not isinstance(values, tuple):
-                if len(self.at.models) < 2:
-                    self.lrm.tell("a comparison needs two models: m chooses them")
-            elif len(values) < 2:
-                self.lrm.tell("choose two models or more: Tab marks them", bad=True)
-            else:
-                self._reopen(replace(self.at, models=values[:MOST_MODELS]))
-
-        title = f"models side by side, two to {MOST_MODELS}, the first is A"
-        self.app.push_screen(Choose(title, [(one, "") for one in known], current=self.at.models, several=True), chosen)
-
     def action_part(self) -> None:
         """Compare answers, or thinking."""
         self.state.part = "thinking" if self.state.part == "answer" else "answer"
         self._show_texts()
         self.say()
 
-    # Differences
-
-    def action_difference(self) -> None:
-        """Mark the words that differ, or mark nothing."""
-        self.state.difference = not self.state.difference
-        self._mark_differences()
-        self.say()
-
-    def _mark_differences(self) -> None:
-        views = [column.shown for column in self.columns]
-        if not self.state.difference:
-            for view in views:
-                view.show_difference(())
-            return
-        texts = [None if trace is None else part_text(trace, self.state.part) for trace in self.state.traces]
-        if len(texts) < 2 or sum(text is not None for text in texts) < 2:
-            return
-        shown = (self.state.pair, self.state.part)
-        self.ask("difference", lambda stop: marked(texts, stop), lambda found: self._marked(shown, found))
-
-    def _marked(self, shown: tuple[Pair | None, str], found: list[Parts]) -> None:
-        if shown == (self.state.pair, self.state.part) and self.state.difference:
-            for column, parts in zip(self.columns, found, strict=False):
-                column.shown.show_difference(parts)
-
-    # Searching
-
-    def action_find(self) -> None:
-        """Ask for words, and mark them in all columns."""
-        self.app.push_screen(Ask(f"find in each {self.state.part}", self.state.words), self._asked)
-
-    def _asked(self, words: object) -> None:
-        if isinstance(words, str):
-            self.state.words = words
-            if not self._find(words) and words:
-                self.lrm.tell(f"“{words}” is in none of the columns")
-            self.say()
-
-    def _find(self, words: str) -> int:
-        return sum(column.shown.find(words) for column in self.columns if not column.shown.has_class("-why"))
-
-    def action_next_match(self) -> None:
-        """Go to the next match in the column."""
-        self._match(1)
-
-    def action_previous_match(self) -> None:
-        """Go to the match before."""
-        self._match(-1)
-
-    def _match(self, by: int) -> None:
-        if isinstance(self.pane, TextView) and self.pane.next_match(by) is None:
-            self.lrm.tell("there is no match in this column: / searches")
-
-    # What leaves it
-
-    def _side(self) -> tuple[Side | None, Trace | None]:
-        pair, at = self.state.pair, self.state.active
-        return (None, None) if pair is None else (pair.sides[at], self.state.traces[at])
-
-    def copies(self) -> dict[str, tuple[str, Callable[[], str | None]]]:
-        """Return texts and id of the active column."""
-        side, trace = self._side()
-        letter = LETTERS[self.state.active]
-        return {
-            "a": (f"answer of {letter}", lambda: None if trace is None else part_text(trace, "answer")),
-            "t": (f"thinking of {letter}", lambda: None if trace is None else part_text(trace, "thinking")),
-            "p": ("prompt", lambda: None if trace is None else part_text(trace, "prompt")),
-            "i": (f"id of {letter}", lambda: None if side is None else side.id),
-            **super().copies(),
-        }
-
-    def text(self) -> str | None:
-        """Return the pair as text with headings."""
-        pair = self.state.pair
-        if pair is None or self.pairs is None:
-            return None
-        blocks = [
-            "  ".join(text for text, _ in [*counts(self.pairs), *tested(self.pairs)]),
-            "  ".join(text for text, _ in prompt_words(pair)),
-        ]
-        trace = next((one for one in self.state.traces if one is not None), None)
-        blocks += ["── PROMPT ──", "" if trace is None else prompt_text(trace.messages)]
-        for at, (side, one) in enumerate(zip(pair.sides, self.state.traces, strict=True)):
-            words: list[Words] = side_words(at, side, one)
-            blocks.append(f"── {'  '.join(text for text, _ in words)}  {side.id or ''} ──")
-            text = None if one is None else part_text(one, self.state.part)
-            blocks.append(text or why_empty(side, pair, one, self.state.part, None))
-        return "\n\n".join(blocks) + "\n"
-
-    def exports(self) -> dict[str, Callable[[], str]]:
-        """Return the pair as text or JSON, and the list of all pairs under the filter as CSV."""
-        if self.pairs is None:
-            return {}
-        pairs = self.pairs
-        found: dict[str, Callable[[], str]] = {"csv": lambda: as_csv(pairs)}
-        text, pair = self.text(), self.state.pair
-        if text is not None and pair is not None:
-            found = {
-                "txt": lambda: text,
-                "json": lambda: json.dumps(asdict(pair), ensure_ascii=False, indent=2) + "\n",
-                **found,
-            }
-        return found
-
     def can(self, action: Action) -> bool:
         """Return whether an action can be done now."""
         return action.verb != "swap" or len(self.at.models) >= 2
-
-
-def read_pair(reader: Reader, pairs: Pairs, row: int, stop: Stop | None = None) -> Shown:
-    """Return a pair with the traces of its sides."""
-    pair = pairs.pair(row, stop)
-    traces: list[Trace | None] = []
-    for side in pair.sides:
-        if side.model_n is None:
-            traces.append(None)
-            continue
-        at = At(side.model_n, side.attack_n, side.prompt_n, side.replicate, side.generation_n, side.call_n)
-        traces.append(read_trace_of(reader, at, stop, spec=pairs.place.slice.spec))
-    return Shown(pair, tuple(traces))
-
-
-def marked(texts: list[str | None], stop: Stop) -> list[Parts]:
-    """Return what differs in each text: from the first in the others, from the second in the first."""
-    first = texts[0]
-    found: list[Parts] = [[] for _ in texts]
-    if first is None:
-        return found
-    for at, text in enumerate(texts[1:], start=1):
-        if text is not None:
-            mine, found[at] = differences(first, text, stop)
-            found[0] = found[0] or mine
-    return found
-
-
-def as_csv(pairs: Pairs) -> str:
-    """Return all pairs under the filter as CSV: for a worker, since it reads them page by page."""
-    import csv
-    import io
-
-    written = io.StringIO()
-    rows = csv.writer(written)
-    head = ["prompt_set", "prompt", "attack", "replicate", "outcome"]
-    rows.writerow([*head, *(name for model in pairs.models for name in (f"{model} verdict", f"{model} id"))])
-    for offset in range(0, pairs.count, 500):
-        for pair in pairs.page(offset, 500):
-            row = [pair.prompt_set, pair.prompt, pair.attack, str(pair.replicate), pair.outcome]
-            rows.writerow([*row, *(value for side in pair.sides for value in (badge(side)[0], side.id or ""))])
-    return written.getvalue()

@@ -17,8 +17,9 @@ from lrm import clock
 from lrm.browse.places import Place, SqlPlace, TracePlace
 from lrm.errors import LrmError
 from lrm.text import visible
-from lrm_tui.base import Pane, View
+from lrm_tui.base import View
 from lrm_tui.dialogs import Ask, Choose
+from lrm_tui.panes import Pane
 from lrm_tui.screens import console_state as state
 from lrm_tui.screens.console_row import RowScreen
 from lrm_tui.screens.console_state import History
@@ -65,6 +66,7 @@ class ConsoleView(View):
     """The view `sql`."""
 
     view: ClassVar[str] = "sql"
+    again: ClassVar[str] = "F5"
     AUTO_FOCUS = ""  # a dialog that closes leaves the keys where they were
     DEFAULT_CSS = """
     ConsoleView #body > Vertical { height: 1fr; }

@@ -18,8 +18,9 @@ from lrm.browse.reader import Stop
 from lrm.errors import LrmError
 from lrm.text import visible
 from lrm_tui.actions import Action
-from lrm_tui.base import Changed, Items
+from lrm_tui.base import Changed
 from lrm_tui.lines import Line
+from lrm_tui.panes import Items
 from lrm_tui.screens.matrix_choices import Choices
 from lrm_tui.screens.matrix_export import as_csv, as_json, as_markdown, as_text, as_tsv
 from lrm_tui.screens.matrix_finding import Finding

@@ -16,7 +16,8 @@ from lrm.browse.places import MonitorPlace, Place, TracePlace
 from lrm.browse.reader import Stop
 from lrm.browse.runs import Desks, Failure, RunLogTail, Sight, desks, log_of, recent, sight
 from lrm.errors import CatalogError, LrmError, MissingError
-from lrm_tui.base import Changed, Items, View
+from lrm_tui.base import Changed, View
+from lrm_tui.panes import Items
 from lrm_tui.screens.monitor_lines import LinesPane, Piece, TextLine, line
 from lrm_tui.screens.monitor_state import Speeds, age_words, list_lines, run_lines, span
 

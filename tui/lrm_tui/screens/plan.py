@@ -12,7 +12,8 @@ from textual.app import ComposeResult
 from lrm.browse.places import MonitorPlace, Place, PlanPlace
 from lrm.browse.reader import Stamp, Stop
 from lrm.errors import LrmError, SpecError
-from lrm_tui.base import Items, View
+from lrm_tui.base import View
+from lrm_tui.panes import Items
 from lrm_tui.screens.monitor_lines import LinesPane, Piece, line
 from lrm_tui.screens.plan_begin import begin
 from lrm_tui.screens.plan_state import TREE, PlanState, planned, spec_file

@@ -14,8 +14,9 @@ from textual.timer import Timer
 from lrm.browse.places import Place, SamplesPlace, SearchPlace, TracePlace
 from lrm.browse.reader import Stop
 from lrm.errors import LrmError
-from lrm_tui.base import Pane, View
+from lrm_tui.base import View
 from lrm_tui.dialogs import Ask
+from lrm_tui.panes import Pane
 from lrm_tui.screens import samples_files
 from lrm_tui.screens.samples_detail import Detail, head, texts
 from lrm_tui.screens.samples_glance import glance

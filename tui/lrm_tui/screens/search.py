@@ -12,8 +12,9 @@ from textual.app import ComposeResult
 from lrm.browse.places import AnnotatePlace, Place, SearchPlace
 from lrm.browse.reader import Stop
 from lrm.errors import LrmError
-from lrm_tui.base import Pane, View
+from lrm_tui.base import View
 from lrm_tui.dialogs import Ask
+from lrm_tui.panes import Pane
 from lrm_tui.screens import search_state as state
 from lrm_tui.screens.search_state import WITHIN, Hits
 from lrm_tui.widgets.rows_view import PAGE, Column, RowsView

@@ -16,8 +16,9 @@ from lrm.browse.places import Place, TracePlace
 from lrm.browse.reader import Stop, StoppedError
 from lrm.browse.trace import Trace, raw_payload, read_trace, whole_text
 from lrm.errors import LrmError
-from lrm_tui.base import Items, Pane, View
+from lrm_tui.base import View
 from lrm_tui.dialogs import Ask
+from lrm_tui.panes import Items, Pane
 from lrm_tui.screens.trace_page import Page
 from lrm_tui.screens.trace_panel import Panel, WordsLine
 from lrm_tui.screens.trace_state import (
