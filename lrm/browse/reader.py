@@ -243,7 +243,8 @@ class Reader:
 
 
 def _discard(root: duckdb.DuckDBPyConnection, spill: str) -> None:
-    root.close()
+    with suppress(Exception):  # a cursor of a thread that was stopped may still be at work
+        root.close()
     shutil.rmtree(spill, ignore_errors=True)
 
 

@@ -177,7 +177,9 @@ class LinesPane(ScrollView, can_focus=False):
         self.drawn += 1
         if n >= len(self.lines):
             return Strip.blank(width, base)
-        under = self.get_component_rich_style("lines--cursor", partial=True) if n == self.at else RichStyle()
+        # A partial style would lose the background's transparency, and what stands on it could not be read.
+        whole = self.get_component_rich_style("lines--cursor")
+        under = RichStyle(bgcolor=whole.bgcolor, bold=True) if n == self.at else RichStyle()
         pieces = [
             Segment(visible(piece.text, one_line=True), base + self._style(piece.style) + under)
             for piece in self.lines[n].pieces
