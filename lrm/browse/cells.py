@@ -7,18 +7,26 @@ from typing import Any
 
 from lrm.browse.axes import NOTHING, VERDICT_AXES, Slice, level
 
-CONDITION = """
+_CONDITION = """
 coalesce(nullif(concat_ws(', ',
     'effort ' || (m.identity ->> '$.effort'), 'budget ' || (m.identity ->> '$.budget_tokens'),
     CAST(m.identity -> '$.switch' AS VARCHAR)), ''), 'default')
 """
-"""How a model `m` was told to think, from its identity."""
+"""How a model was told to think, from its identity."""
+MODELS = f"""(
+    SELECT m.n, m.visibility, m.simulated, coalesce(m.declaration ->> '$.backend', '') = 'imported' AS imported,
+        {_CONDITION} AS condition
+    FROM lrm.models m
+)"""
+"""The models, with what of their declarations says how their cells are read."""
+CURRENT = "(SELECT spec, arg_max(span_n, n) AS span_n, max(n) AS chosen_n FROM lrm.spec_spans GROUP BY spec)"
+"""The current span of each spec; a higher `chosen_n` was filled later."""
 _SLICES = """
 SELECT
     row_number() OVER (ORDER BY k.chosen_n DESC, s.rowid) AS slice_n, k.spec, s.span_n, s.model, s.model_n, s.prompt_set, s.set_n,
     s.attack, s.attack_n, s.replicates
 FROM lrm.slices s
-JOIN (SELECT spec, arg_max(span_n, n) AS span_n, max(n) AS chosen_n FROM lrm.spec_spans GROUP BY spec) k ON k.span_n = s.span_n
+JOIN {current} k ON k.span_n = s.span_n
 {where}
 {once}
 """
@@ -26,25 +34,27 @@ _ONCE = (
     "QUALIFY row_number() OVER (PARTITION BY s.model_n, s.prompt_set, s.attack_n ORDER BY k.chosen_n DESC, s.rowid) = 1"
 )
 """Where several specs span the same part of the matrix, the one that was filled last counts."""
+STATE = """
+CASE WHEN g.status = 'blocked' THEN 'blocked' WHEN g.n IS NOT NULL THEN 'done' WHEN f.call_n IS NOT NULL THEN 'failed'
+    ELSE 'missing' END AS state
+"""
+"""How far a cell has come: of its generation `g` and its failure `f`."""
+SHOWN = """
+CASE t.status WHEN 'summary_only' THEN 'summary' WHEN 'withheld' THEN 'hidden'
+    ELSE coalesce(t.visibility, m.visibility) END AS visibility,
+CASE WHEN m.simulated THEN 'simulated' WHEN coalesce(g.source, 'run') = 'run' AND NOT m.imported THEN 'run'
+    ELSE 'imported' END AS origin
+"""
+"""What of a cell's thinking is to be seen, and where it is from: of its trace `t`, generation `g` and model `m`."""
 _CELLS = """
 SELECT
     s.spec, s.model, s.model_n, s.prompt_set, s.set_n, s.attack, s.attack_n, b.prompt_n, b.ordinal, s.replicate, x.messages_n,
     p.key AS prompt, p.category AS categories, p.expect, c.n AS call_n, g.n AS generation_n,
-    CASE WHEN g.status = 'blocked' THEN 'blocked' WHEN g.n IS NOT NULL THEN 'done' WHEN f.call_n IS NOT NULL THEN 'failed'
-         ELSE 'missing' END AS state,
-    t.status AS parse_status,
-    CASE t.status WHEN 'summary_only' THEN 'summary' WHEN 'withheld' THEN 'hidden'
-         ELSE coalesce(t.visibility, m.visibility) END AS visibility,
-    CASE WHEN m.simulated THEN 'simulated' WHEN coalesce(g.source, 'run') = 'run' AND NOT m.imported THEN 'run'
-         ELSE 'imported' END AS origin,
+    {state}, t.status AS parse_status, {shown},
     m.condition, g.input_tokens, g.output_tokens, g.thinking_tokens, g.cost, g.latency_ms, g.received_at, g.finish_reason,
     s.slice_n, s.span_n
 FROM (SELECT *, unnest(range(replicates))::INTEGER AS replicate FROM {slices}) s
-JOIN (
-    SELECT m.n, m.visibility, m.simulated, coalesce(m.declaration ->> '$.backend', '') = 'imported' AS imported,
-        {condition} AS condition
-    FROM lrm.models m
-) m ON m.n = s.model_n
+JOIN {models} m ON m.n = s.model_n
 JOIN lrm.prompt_set_members b ON b.set_n = s.set_n
 JOIN lrm.prompts p ON p.n = b.prompt_n
 JOIN lrm.renderings x ON x.attack_n = s.attack_n AND x.prompt_n = b.prompt_n AND x.messages_n IS NOT NULL
@@ -75,9 +85,11 @@ def slices(part: Slice) -> Relation:
     if part.spec is not None:
         kept.append("k.spec = $spec")
         values["spec"] = part.spec
-    kept += [_kept(name, part, values, _OF_SLICES[name]) for name, _ in part.only if name in _OF_SLICES]
+    kept += [kept_sql(name, part, values, OF_SLICES[name]) for name, _ in part.only if name in OF_SLICES]
     sql = _SLICES.format(
-        where="WHERE " + " AND ".join(kept) if kept else "", once="" if part.spec is not None else _ONCE
+        current=CURRENT,
+        where="WHERE " + " AND ".join(kept) if kept else "",
+        once="" if part.spec is not None else _ONCE,
     )
     return Relation(f"({sql})", values)
 
@@ -96,25 +108,27 @@ def cells(part: Slice, of: str | None = None) -> Relation:
     early: list[str] = []
     late: list[str] = []
     for name, _ in part.only:
-        if name in _OF_SLICES or name in VERDICT_AXES:
+        if name in OF_SLICES or name in VERDICT_AXES:
             continue
         if name in {"replicate", "expect"} or level(name) is not None:
             early.append(
-                _kept(name, part, values, axis_sql(name, "s." if name == "replicate" else "p.", of_prompts=True))
+                kept_sql(name, part, values, axis_sql(name, "s." if name == "replicate" else "p.", of_prompts=True))
             )
         else:
-            late.append(_kept(name, part, values, axis_sql(name)))
-    sql = _CELLS.format(slices=found.sql, condition=CONDITION, where="WHERE " + " AND ".join(early) if early else "")
+            late.append(kept_sql(name, part, values, axis_sql(name)))
+    where = "WHERE " + " AND ".join(early) if early else ""
+    sql = _CELLS.format(slices=found.sql, models=MODELS, state=STATE, shown=SHOWN, where=where)
     if late:
         sql = f"SELECT * FROM ({sql}) WHERE {' AND '.join(late)}"
     return Relation(f"({sql})", values)
 
 
-_OF_SLICES = {"spec": "k.spec", "model": "s.model", "prompt_set": "s.prompt_set", "attack": "s.attack"}
+OF_SLICES = {"spec": "k.spec", "model": "s.model", "prompt_set": "s.prompt_set", "attack": "s.attack"}
 """Axes by which slices of the matrix are left out before anything is joined."""
 
 
-def _kept(name: str, part: Slice, values: dict[str, Any], expression: str) -> str:
+def kept_sql(name: str, part: Slice, values: dict[str, Any], expression: str) -> str:
+    """Return the condition that keeps what a slice keeps of an axis; add the values that it is given to `values`."""
     values[f"only_{name}"] = list(part.values(name) or ())
     return f"list_contains($only_{name}, {expression})"
 
@@ -134,10 +148,3 @@ def axis_sql(axis: str, table: str = "", *, of_prompts: bool = False) -> str:
     if axis == "expect":
         return f"coalesce({table}expect, '{NOTHING}')"
     return f"{table}{axis}"
-
-
-VERDICTS = """
-SELECT v.generation_n, v.prompt_n, j.judge, s.scope, v.status, v.label,
-    d.harm_for, v.unsafe, v.score, v.judge_scope_n, v.explanation, v.spans, v.coverage, v.detail, v.judged_at
-FROM lrm.verdicts v JOIN lrm.judge_scopes s ON s.n = v.judge_scope_n JOIN lrm.judges d ON d.n = s.judge_n
-"""

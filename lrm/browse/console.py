@@ -15,6 +15,7 @@ from lrm.browse.reader import PATIENCE_S, Reader, Stop, StoppedError
 from lrm.errors import SpecError
 from lrm.store.catalog import Catalog, is_of_the_file
 from lrm.store.live import live_runs
+from lrm.store.query import begin, distinct
 from lrm.store.views import COMMENTS
 from lrm.text import has_surrogates
 
@@ -31,7 +32,6 @@ HINT = "Ctrl-T lists views and columns"
 HELD_S = 5.0
 """How long a query may hold the catalog while a fill runs, which cannot write meanwhile, in seconds."""
 _LOOK_S = 0.1
-_ZONED = "WITH TIME ZONE"
 _CHUNK = 500
 
 EXAMPLES = (
@@ -115,8 +115,8 @@ def run(reader: Reader, query: str, stop: Stop | None = None, *, limit: int = LI
             _lock(connection)
             began, gave_way = clock.monotonic(), threading.Event()
             try:
-                with stop.watching(connection), _watched(catalog, connection, stop, held_s, gave_way):
-                    described = _started(connection, query)
+                with stop.watching(connection), _giving_way(catalog, connection, held_s, gave_way):
+                    described = begin(connection, query)
                     rows, cut = _fetched(connection, limit, stop) if described else ([], None)
             except (StoppedError, duckdb.InterruptException):
                 if gave_way.is_set():
@@ -133,7 +133,7 @@ def run(reader: Reader, query: str, stop: Stop | None = None, *, limit: int = LI
                 raise QueryError(f"a value cannot be shown: {error}", hint="CAST it to VARCHAR") from error
             seconds = clock.monotonic() - began
     return Answer(
-        _distinct([str(column[0]) for column in described]), tuple(str(column[1]) for column in described), rows, cut, seconds
+        distinct(str(column[0]) for column in described), tuple(str(column[1]) for column in described), rows, cut, seconds
     )  # fmt: skip
 
 
@@ -152,10 +152,10 @@ def documented(reader: Reader, stop: Stop | None = None) -> tuple[Documented, ..
 
 
 @contextmanager
-def _watched(
-    catalog: Catalog, connection: duckdb.DuckDBPyConnection, stop: Stop, held_s: float, gave_way: threading.Event
+def _giving_way(
+    catalog: Catalog, connection: duckdb.DuckDBPyConnection, held_s: float, gave_way: threading.Event
 ) -> Iterator[None]:
-    """Interrupt what runs in the block once it is to stop, or has taken `held_s` and a fill runs: `gave_way` says so.
+    """Interrupt what runs in the block once it has taken `held_s` and a fill runs: `gave_way` says so.
 
     An interrupt that comes in the moment before a query begins is lost on DuckDB, so it is given again and again.
     """
@@ -164,9 +164,9 @@ def _watched(
 
     def watch() -> None:
         while not ended.wait(min(_LOOK_S, held_s)):
-            if not stop.asked and clock.monotonic() - began >= held_s and live_runs(catalog):
+            if clock.monotonic() - began >= held_s and live_runs(catalog):
                 gave_way.set()
-            if stop.asked or gave_way.is_set():
+            if gave_way.is_set():
                 connection.interrupt()
 
     watcher = threading.Thread(target=watch, name="console", daemon=True)
@@ -183,17 +183,6 @@ def _lock(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET errors_as_json = true")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-
-
-def _started(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
-    """Begin a query; return what its columns are."""
-    found = list(connection.execute(query).description or [])
-    zoned = [_ZONED in str(column[1]) for column in found]
-    if any(zoned):
-        # DuckDB's client needs one more package to make times with a time zone; as text they need none.
-        parts = ", ".join(f"#{number}{'::VARCHAR' if text else ''}" for number, text in enumerate(zoned, start=1))
-        connection.execute(f"SELECT {parts} FROM (\n{query.strip().rstrip(';')}\n)")
-    return found
 
 
 def _fetched(connection: duckdb.DuckDBPyConnection, limit: int, stop: Stop) -> tuple[list[tuple[Any, ...]], str | None]:
@@ -249,14 +238,3 @@ _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 def _without_comments(query: str) -> str:
     return _COMMENTS.sub("", query)
-
-
-def _distinct(columns: Sequence[str]) -> tuple[str, ...]:
-    found: list[str] = []
-    for name in columns:
-        number, unique = 1, name
-        while unique in found:
-            number += 1
-            unique = f"{name}_{number}"
-        found.append(unique)
-    return tuple(found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lrm.browse.axes import NOTHING, SCOPES, level
+from lrm.browse.cells import CURRENT, MODELS
 from lrm.browse.reader import Reader, Stamp, Stop
 
 if TYPE_CHECKING:
@@ -23,17 +24,12 @@ PROMPT_AXES = ("category", "category2", "category3", "category4", "expect")
 CODED = {"state": STATES, "visibility": VISIBILITIES, "origin": ORIGINS}
 """Axes whose values are a closed list; the number of one is its place there."""
 
-_CONDITION = """
-coalesce(nullif(concat_ws(', ',
-    'effort ' || (m.identity ->> '$.effort'), 'budget ' || (m.identity ->> '$.budget_tokens'),
-    CAST(m.identity -> '$.switch' AS VARCHAR)), ''), 'default')
-"""
 _PARTS = f"""
-SELECT k.spec, s.model, s.prompt_set, s.attack, {_CONDITION}, s.span_n, s.model_n, s.set_n, s.attack_n, s.replicates,
-    coalesce(z.size, 0), k.chosen_n, m.visibility, m.simulated, coalesce(m.declaration ->> '$.backend', '') = 'imported'
-FROM (SELECT spec, arg_max(span_n, n) AS span_n, max(n) AS chosen_n FROM lrm.spec_spans GROUP BY spec) k
+SELECT k.spec, s.model, s.prompt_set, s.attack, m.condition, s.span_n, s.model_n, s.set_n, s.attack_n, s.replicates,
+    coalesce(z.size, 0), k.chosen_n, m.visibility, m.simulated, m.imported
+FROM {CURRENT} k
 JOIN lrm.slices s ON s.span_n = k.span_n
-JOIN lrm.models m ON m.n = s.model_n
+JOIN {MODELS} m ON m.n = s.model_n
 LEFT JOIN (SELECT set_n, count(*) AS size FROM lrm.prompt_set_members GROUP BY set_n) z ON z.set_n = s.set_n
 WHERE $spec IS NULL OR k.spec = $spec
 QUALIFY $spec IS NOT NULL
@@ -41,9 +37,9 @@ QUALIFY $spec IS NOT NULL
 ORDER BY k.chosen_n DESC, s.rowid
 """
 # A judge of one spec looks at the same cells in another: in a slice of all specs each cell has the judges of all.
-_LOOKS = """
+_LOOKS = f"""
 SELECT k.spec, s.model_n, s.set_n, s.attack_n, j.judge, c.scope, j.judge_scope_n, d.harm_for = 'all', k.chosen_n
-FROM (SELECT spec, arg_max(span_n, n) AS span_n, max(n) AS chosen_n FROM lrm.spec_spans GROUP BY spec) k
+FROM {CURRENT} k
 JOIN lrm.slices s ON s.span_n = k.span_n
 JOIN lrm.span_judges j ON j.span_n = k.span_n AND (j.prompt_sets IS NULL OR list_contains(j.prompt_sets, s.prompt_set))
     AND s.model IS DISTINCT FROM j.against
@@ -52,9 +48,9 @@ JOIN lrm.judges d ON d.n = c.judge_n
 WHERE $spec IS NULL OR k.spec = $spec
 ORDER BY k.chosen_n DESC, j.rowid
 """
-_ORDER = """
+_ORDER = f"""
 SELECT j.judge, c.scope, list(DISTINCT j.judge_scope_n)
-FROM (SELECT spec, arg_max(span_n, n) AS span_n, max(n) AS chosen_n FROM lrm.spec_spans GROUP BY spec) k
+FROM {CURRENT} k
 JOIN lrm.span_judges j ON j.span_n = k.span_n JOIN lrm.judge_scopes c ON c.n = j.judge_scope_n
 WHERE $spec IS NULL OR k.spec = $spec
 GROUP BY j.judge, c.scope ORDER BY max(k.chosen_n) DESC, min(j.rowid)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lrm.browse.axes import SCOPES, Slice
-from lrm.browse.cells import CONDITION, cells, slices
+from lrm.browse.cells import MODELS, cells, slices
 from lrm.browse.filters import Condition, Names
 from lrm.browse.reader import Reader, Stop
 from lrm.errors import SpecError, known_names_hint
@@ -107,8 +107,8 @@ def parts_of(
     with reader.burst(stop) as connection:
         connection.execute(
             f"CREATE OR REPLACE TABLE memory.main.{name}_parts AS "
-            f"SELECT s.*, z.size, m.visibility, m.simulated, coalesce(m.declaration ->> '$.backend', '') = 'imported' AS imported, "
-            f"{CONDITION} AS condition FROM {found.sql} s JOIN lrm.prompt_sets z ON z.n = s.set_n JOIN lrm.models m ON m.n = s.model_n",
+            f"SELECT s.*, z.size, m.* EXCLUDE (n) FROM {found.sql} s JOIN lrm.prompt_sets z ON z.n = s.set_n "
+            f"JOIN {MODELS} m ON m.n = s.model_n",
             found.values,
         )
         parts = connection.execute(

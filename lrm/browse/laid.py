@@ -10,21 +10,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrm.browse.axes import VERDICT_AXES, Slice
-from lrm.browse.cells import CONDITION, axis_sql, slices
+from lrm.browse.cells import MODELS, OF_SLICES, SHOWN, STATE, axis_sql, kept_sql, slices
 
 if TYPE_CHECKING:
     import duckdb
 
 _PLANNED = """
 CREATE TABLE {table}_planned AS
-SELECT s.model, s.model_n, s.prompt_set, s.attack, s.attack_n, b.prompt_n, b.ordinal, x.messages_n, s.replicate,
-    m.simulated, m.imported, m.visibility AS shown
+SELECT s.model, s.model_n, s.prompt_set, s.attack, s.attack_n, b.prompt_n, b.ordinal, x.messages_n, s.replicate
 FROM (SELECT *, unnest(range(replicates))::INTEGER AS replicate FROM {slices}) s
-JOIN (
-    SELECT m.n, m.visibility, m.simulated, coalesce(m.declaration ->> '$.backend', '') = 'imported' AS imported,
-        {condition} AS condition
-    FROM lrm.models m
-) m ON m.n = s.model_n
+JOIN {models} m ON m.n = s.model_n
 JOIN lrm.prompt_set_members b ON b.set_n = s.set_n
 JOIN lrm.prompts p ON p.n = b.prompt_n
 JOIN lrm.renderings x ON x.attack_n = s.attack_n AND x.prompt_n = b.prompt_n AND x.messages_n IS NOT NULL
@@ -54,21 +49,15 @@ FROM (
 _CELLS = """
 CREATE TABLE {table} AS
 SELECT * FROM (
-    SELECT c.* EXCLUDE (simulated, imported, shown),
-        CASE WHEN g.status = 'blocked' THEN 'blocked' WHEN g.n IS NOT NULL THEN 'done' WHEN f.call_n IS NOT NULL THEN 'failed'
-             ELSE 'missing' END AS state,
-        CASE t.status WHEN 'summary_only' THEN 'summary' WHEN 'withheld' THEN 'hidden'
-             ELSE coalesce(t.visibility, c.shown) END AS visibility,
-        CASE WHEN c.simulated THEN 'simulated' WHEN coalesce(g.source, 'run') = 'run' AND NOT c.imported THEN 'run'
-             ELSE 'imported' END AS origin
+    SELECT c.*, {state}, {shown}
     FROM {table}_called c
+    JOIN {models} m ON m.n = c.model_n
     LEFT JOIN {table}_received g ON g.n = c.generation_n
     LEFT JOIN {table}_split t ON t.generation_n = c.generation_n
     LEFT JOIN (SELECT DISTINCT call_n FROM lrm.failures) f ON f.call_n = c.call_n
 ) WHERE {late}
 """
 _STEPS = ("planned", "called", "received", "split")
-_OF_SLICES = {"spec", "model", "prompt_set", "attack"}
 _LATE = {"state", "visibility", "origin"}
 """Axes that are known when everything is joined."""
 
@@ -80,23 +69,22 @@ def lay_out(connection: duckdb.DuckDBPyConnection, table: str, part: Slice, mode
     visibility, origin, each as in `lrm.browse.cells`.
     """
     found = slices(part.narrowed("model", models))
-    values: dict[str, dict[str, Any]] = {"early": dict(found.values), "late": {}}
-    clauses: dict[str, list[str]] = {"early": ["true"], "late": ["true"]}
-    for name, kept in part.only:
-        if name in VERDICT_AXES or name in _OF_SLICES:
+    early_values, late_values = dict(found.values), dict[str, Any]()
+    early, late = ["true"], ["true"]
+    for name, _ in part.only:
+        if name in VERDICT_AXES or name in OF_SLICES:
             continue
-        when = "late" if name in _LATE else "early"
-        clauses[when].append(f"list_contains($only_{name}, {_expression(name)})")
-        values[when][f"only_{name}"] = list(kept)
-    written = {name: " AND ".join(texts) for name, texts in clauses.items()}
+        if name in _LATE:
+            late.append(kept_sql(name, part, late_values, axis_sql(name)))
+        else:
+            early.append(kept_sql(name, part, early_values, _expression(name)))
     try:
-        connection.execute(
-            _PLANNED.format(table=table, slices=found.sql, condition=CONDITION, early=written["early"]),
-            values["early"],
-        )
+        planned = _PLANNED.format(table=table, slices=found.sql, models=MODELS, early=" AND ".join(early))
+        connection.execute(planned, early_values)
         for step in (_CALLED, _RECEIVED, _SPLIT):
             connection.execute(step.format(table=table))
-        connection.execute(_CELLS.format(table=table, late=written["late"]), values["late"])
+        whole = _CELLS.format(table=table, models=MODELS, state=STATE, shown=SHOWN, late=" AND ".join(late))
+        connection.execute(whole, late_values)
     finally:
         for step in _STEPS:
             connection.execute(f"DROP TABLE IF EXISTS {table}_{step}")
@@ -105,6 +93,4 @@ def lay_out(connection: duckdb.DuckDBPyConnection, table: str, part: Slice, mode
 def _expression(axis: str) -> str:
     if axis == "condition":
         return "m.condition"
-    if axis in _LATE:
-        return axis_sql(axis)
     return axis_sql(axis, "s." if axis == "replicate" else "p.", of_prompts=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lrm import hashing
 from lrm.browse import absence, ids
+from lrm.browse.cells import CURRENT, MODELS
 from lrm.browse.measured import LIMIT, Measured, measured
 from lrm.browse.places import TracePlace
 from lrm.browse.reader import Reader, Stop
@@ -262,17 +263,17 @@ def _numbered(connection: duckdb.DuckDBPyConnection, at: Numbered) -> _Key:
     return _Key(at.model_n, messages_n, at.replicate, call_n, call, first_n, generation_n, at.prompt_n, at.attack_n)
 
 
-_MODEL = """
-SELECT id, name, identity, visibility, simulated, coalesce(declaration ->> '$.backend', '') = 'imported'
-FROM lrm.models WHERE n = ?
+_MODEL = f"""
+SELECT k.id, k.name, k.identity, m.visibility, m.simulated, m.imported
+FROM lrm.models k JOIN {MODELS} m ON m.n = k.n WHERE k.n = ?
 """
-_CELLS = """
+_CELLS = f"""
 SELECT n.spec, s.model, s.prompt_set, p.key, s.attack, p.category, p.expect, s.span_n, s.attack_n, x.prompt_n, p.id, k.id
 FROM (SELECT attack_n, prompt_n FROM lrm.renderings WHERE messages_n = $messages_n) x
 JOIN lrm.prompts p ON p.n = x.prompt_n
 JOIN lrm.prompt_set_members b ON b.prompt_n = x.prompt_n
 JOIN lrm.slices s ON s.set_n = b.set_n AND s.attack_n = x.attack_n
-JOIN (SELECT spec, arg_max(span_n, n) AS span_n, max(n) AS chosen_n FROM lrm.spec_spans GROUP BY spec) n ON n.span_n = s.span_n
+JOIN {CURRENT} n ON n.span_n = s.span_n
 JOIN lrm.attacks k ON k.n = x.attack_n
 WHERE s.model_n = $model_n AND s.replicates > $replicate
 ORDER BY (x.prompt_n IS NOT DISTINCT FROM $prompt_n AND x.attack_n IS NOT DISTINCT FROM $attack_n) DESC,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,32 +37,37 @@ def run_query(catalog: Catalog, query: str, limit: int) -> Result:
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         try:
-            columns = _start(connection, query)
+            columns = distinct(str(column[0]) for column in _start(connection, query))
             rows = connection.fetchmany(limit) if limit and columns else []
             more = 0
             while chunk := connection.fetchmany(10_000) if columns else []:
                 more += len(chunk)
         except (duckdb.Error, ValueError, OverflowError) as error:  # the last two: what Python cannot hold
             raise SpecError(f"the query does not run: {error}", hint=HINT) from error
-    return Result(_distinct(columns), rows, more)
+    return Result(columns, rows, more)
 
 
-def _start(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[str, ...]:
-    """Begin a query; return the names of its columns."""
+def _start(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
     if not query.strip(" \t\r\n;"):
         raise ValueError("it is empty")
     if has_surrogates(query):
         raise ValueError("it holds bytes that are not UTF-8")
-    described = connection.execute(query).description or []
+    return begin(connection, query)
+
+
+def begin(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    """Begin a query; return what DuckDB says of its columns: name, type and more of each. Raises duckdb.Error."""
+    described = list(connection.execute(query).description or [])
     zoned = [_ZONED in str(column[1]) for column in described]
     if any(zoned):
         # DuckDB's client needs one more package to make times with a time zone; as text they need none.
         parts = ", ".join(f"#{number}{'::VARCHAR' if text else ''}" for number, text in enumerate(zoned, start=1))
         connection.execute(f"SELECT {parts} FROM (\n{query.strip().rstrip(';')}\n)")
-    return tuple(column[0] for column in described)
+    return described
 
 
-def _distinct(columns: tuple[str, ...]) -> tuple[str, ...]:
+def distinct(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of columns, a repeated one with `_2`, `_3` … behind it."""
     found: list[str] = []
     for name in columns:
         number, unique = 1, name
