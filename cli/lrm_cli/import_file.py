@@ -9,7 +9,7 @@ import click
 
 from lrm_cli import exits, import_options, import_page, options
 from lrm_cli.command import Command
-from lrm_cli.output import put, put_json
+from lrm_cli.output import put, put_json, say
 
 if TYPE_CHECKING:
     from lrm.imports.brought import Brought
@@ -71,6 +71,10 @@ def command(
     catalog = options.open_catalog(catalog_file)
     told = import_options.told_of(**reading)
     cached = options.open_registry(registry_folders).get("models", as_cache) if as_cache else None
+    if cached is not None and cached.declaration.runs_here:
+        from lrm.spec.pinned import pin_model
+
+        cached = pin_model(cached, say=say)
     brought: list[Brought] = []
     try:
         for file in files:

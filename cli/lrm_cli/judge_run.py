@@ -13,6 +13,7 @@ from lrm_cli.output import put_json
 
 if TYPE_CHECKING:
     from lrm.run.budget import Caps
+    from lrm.run.executors import Choice
 
 
 @click.command(
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--prompt-set", "prompt_sets", multiple=True, help="Only cells of this prompt set. Repeatable.")
 @click.option("--limit", type=click.IntRange(min=0), help="Ask judge models at most so many questions.")
 @options.budget_options
+@options.executor_options
 @click.option("--dry-run", is_flag=True, help="Only say which verdicts are missing and what they take.")
 @click.option("--quiet", is_flag=True, help="No progress and no talk on stderr.")
 @options.catalog_option
@@ -46,6 +48,7 @@ def command(
     prompt_sets: tuple[str, ...],
     limit: int | None,
     budget: Caps,
+    executor: Choice,
     dry_run: bool,
     quiet: bool,
     catalog_file: str | None,
@@ -63,7 +66,9 @@ def command(
     catalog = options.open_catalog(catalog_file, merge=False)
     bench = bench_of(options.open_registry(registry_folders), judges, scopes, prompt_sets)  # type: ignore[arg-type]
     with open_observer(quiet=quiet or dry_run) as observer:
-        outcome = judge(catalog, spec, bench, limit=limit, budget=budget, dry_run=dry_run, observer=observer)
+        outcome = judge(
+            catalog, spec, bench, limit=limit, budget=budget, executor=executor, dry_run=dry_run, observer=observer
+        )
     if dry_run:
         put_json(plan_page.plan_object(outcome.plan)) if as_json else plan_page.put_plan(outcome.plan)
         return exits.OK

@@ -76,6 +76,7 @@ TREE: dict[str, Leaf | Branch] = {
             "merge": Leaf("lrm_cli.catalog_merge", "Merge what a killed fill left in its journal."),
         },
     ),
+    "serve": Leaf("lrm_cli.serve", "Serve a declared model with vLLM, until Ctrl-C."),
     "doctor": Leaf("lrm_cli.doctor", "Check the installation, the folder, the keys and the catalog."),
     "completion": Leaf("lrm_cli.completion", "Print the script that makes a shell complete lrm's words."),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from lrm_cli.output import put_json
 if TYPE_CHECKING:
     from lrm.backends.base import FailureClass
     from lrm.run.budget import Caps
+    from lrm.run.executors import Choice
 
 
 @click.command(
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
         "lrm matrix fill specs/quickstart.toml --only attack=none --limit 50",
         "lrm matrix fill specs/quickstart.toml --max-cost 5 --max-time 2h",
         "lrm matrix fill specs/quickstart.toml --retry-failed=timeout,server",
+        "lrm matrix fill specs/quickstart.toml --executor ray",
         "lrm matrix fill specs/quickstart.toml --dry-run",
     ),
     keys=fill_page.KEYS,
 )
 @options.spec_options
 @options.budget_options
+@options.executor_options
 @retrying.option
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, as `lrm matrix plan` does.")
 @click.option("--quiet", is_flag=True, help="No progress and no talk on stderr.")
@@ -43,6 +46,7 @@ def command(
     replicates: int | None,
     update: bool,
     budget: Caps,
+    executor: Choice,
     retry_failed: tuple[FailureClass, ...] | bool,
     dry_run: bool,
     quiet: bool,
@@ -68,6 +72,6 @@ def command(
     with open_observer(quiet=quiet) as observer:
         outcome = fill(
             chosen.matrix, catalog, whole=chosen.whole, pins=chosen.pins, limit=limit, observer=observer,
-            budget=chosen.matrix.budget, retry_failed=retry_failed, doing=f"lrm matrix fill {spec}",
+            budget=chosen.matrix.budget, retry_failed=retry_failed, executor=executor, doing=f"lrm matrix fill {spec}",
         )  # fmt: skip
     return fill_page.conclude(outcome, catalog, catalog_file, quiet=quiet, as_json=as_json)

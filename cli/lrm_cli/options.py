@@ -152,6 +152,37 @@ def budget_options(command: F) -> F:
     return cast("F", result)
 
 
+def executor_options(command: F) -> F:
+    """Add `--executor` and `--address`, which the command is given as `executor: Choice`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, executor: str, address: str | None, **others: Any) -> Any:
+        from lrm.run.executors import Local, OnRay
+
+        if executor == "local" and address is not None:
+            raise click.UsageError("`--address` is that of a Ray cluster: it goes with `--executor ray`")
+        return command(*args, executor=Local() if executor == "local" else OnRay(address), **others)
+
+    decorators = (
+        click.option(
+            "--executor",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Where calls are made: by this process and engines beside it, or on a Ray cluster.",
+        ),
+        click.option(
+            "--address",
+            metavar="ADDRESS",
+            help="The Ray cluster: auto, HOST:PORT or ray://HOST:PORT; else the one in RAY_ADDRESS, else one of this machine.",
+        ),
+    )
+    result: Any = gathered
+    for decorate in reversed(decorators):
+        result = decorate(result)
+    return cast("F", result)
+
+
 def spec_options(command: F) -> F:
     """Add what plan and fill take: SPEC, `--only`, `--limit`, `--replicates` and `--update`."""
     decorators: tuple[Decorator[F], ...] = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lrm.engines.words import engines_line, hours
+from lrm.text import visible
 from lrm_cli.output import cut, put, put_table, say
 from lrm_cli.table import count, money, table
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 KEYS = (
     "spec", "cells", "done", "blocked", "failed", "missing", "not_applicable", "calls", "at_provider", "judge_calls", "ungraded",
     "cost", "judge_cost", "total_cost", "total_tokens", "budget", "retry_failed", "nothing_to_do", "blocks", "estimates",
-    "judges", "judge_estimates", "pursuits", "pursuit_calls", "pursuit_cost", "pursuit_estimates",
+    "judges", "judge_estimates", "pursuits", "pursuit_calls", "pursuit_cost", "pursuit_estimates", "engines", "gpu_hours",
 )  # fmt: skip
 
 
@@ -72,6 +74,26 @@ def put_plan(plan: Plan) -> None:
                 ],
             )
         )
+    if plan.engines:
+        put()
+        put_table(
+            table(
+                ("engine", "models", "GPUs", "loads", "output tokens", "load took", "tokens/s seen", "GPU-hours"),
+                [
+                    (
+                        one.checkpoint,
+                        ", ".join(one.models),
+                        one.gpus,
+                        one.loads,
+                        one.output_tokens,
+                        None if one.load_s is None else f"{one.load_s:,.0f} s",
+                        None if one.tokens_a_second is None else round(one.tokens_a_second),
+                        None if one.gpu_hours is None else hours(one.gpu_hours),
+                    )
+                    for one in plan.engines
+                ],
+            )
+        )
     ungraded = [judge for judge in plan.judges if judge.ungraded]
     if ungraded:
         put()
@@ -105,6 +127,8 @@ def _say_takes(plan: Plan) -> None:
         )
     if sum(map(bool, (plan.calls, plan.pursuits, plan.judge_calls))) > 1:
         say(f"together at most {money(plan.total_cost)}")
+    if plan.engines:
+        say(visible(engines_line(plan)))
     if plan.budget:
         say(budget_line(plan))
 

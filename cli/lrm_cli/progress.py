@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lrm.engines.words import doing, engines_line
 from lrm.text import visible
 from lrm_cli.output import say
 from lrm_cli.plan_page import budget_line
@@ -57,6 +58,8 @@ def figures(one: ModelProgress, speed: float | None, *, paused: bool = False) ->
         parts.append(one.waiting)
     elif speed and one.left:
         parts += [f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", f"{_clock(one.left / speed)} to go"]
+    if one.engine is not None and one.left and (busy := doing(one.engine)):
+        parts.append(busy)
     parts += [f"{one.input_tokens + one.output_tokens:,} tokens", money(one.cost)]
     return ", ".join(parts)
 
@@ -80,6 +83,8 @@ def planned_line(plan: Plan) -> str:
         parts.append(f"then at most {count(plan.pursuit_calls, 'call')} of attacks for {money(plan.pursuit_cost)}")
     if plan.judge_calls:
         parts.append(f"then at most {count(plan.judge_calls, 'question')} to judge models for {money(plan.judge_cost)}")
+    if plan.engines:
+        parts.append(visible(engines_line(plan)))
     if plan.budget:
         parts.append(budget_line(plan))
     return f"{plan.spec}: {', '.join(parts)}"
@@ -130,6 +135,11 @@ class Plain:
             cost=None if None in costs else sum(cost for cost in costs if cost is not None),
         )  # fmt: skip
         waiting = [f"{name_of(one)}: {one.waiting}" for one in each if one.waiting and one.left]
+        waiting += [
+            f"{name_of(one)}: {busy}"
+            for one in each
+            if one.engine is not None and one.left and (busy := doing(one.engine))
+        ]
         held = [*(["paused"] if progress.paused else []), *waiting]
         spent = f" (of the budget: {progress.budget})" if progress.budget else ""
         say(

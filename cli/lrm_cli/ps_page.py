@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lrm import clock
+from lrm.engines.words import doing
 from lrm.text import visible
 from lrm_cli.output import plain
 from lrm_cli.table import Cell, count, money, table
@@ -113,7 +114,9 @@ def _asks(lane: LaneState) -> bool:
 def _held_up(lane: LaneState) -> str:
     if lane.stopped is not None:
         return f"stopped: {lane.stopped}"
-    return lane.waiting if lane.waiting is not None and _asks(lane) else ""
+    if not _asks(lane):
+        return ""
+    return lane.waiting or ("" if lane.engine is None else doing(lane.engine))
 
 
 def _state(one: RunState) -> str:

@@ -10,12 +10,13 @@ import click
 from lrm.errors import MissingError, known_names_hint
 from lrm_cli import exits, options
 from lrm_cli.command import Command
-from lrm_cli.output import put, put_json, put_table
+from lrm_cli.output import put, put_json, put_table, say
 from lrm_cli.table import pairs
 
 if TYPE_CHECKING:
     from lrm.registry.declarations import Kind
     from lrm.registry.layers import Registry
+    from lrm.spec.matrix import Located
 
 
 @click.command(
@@ -38,7 +39,7 @@ def command(kind_or_name: str, name: str | None, registry_folders: tuple[Path, .
     kind, name = _find(registry, kind_or_name, name)
     located = registry.get(kind, name)
     shadows = registry.layers(kind, name)[1:]
-    model_id = _model_id(located.declaration)
+    model_id = _model_id(located)
     if as_json:
         put_json(
             {
@@ -76,9 +77,20 @@ def _find(registry: Registry, kind_or_name: str, name: str | None) -> tuple[Kind
     return found[0], kind_or_name
 
 
-def _model_id(declaration: Any) -> str | None:
+def _model_id(located: Located[Any]) -> str | None:
+    """Return a model's id; None for other kinds, and for one whose files are not known without asking the Hub."""
     from lrm import hashing
     from lrm.registry.declarations import Model
     from lrm.registry.identity import model_id
 
-    return hashing.show("i1", model_id(declaration)) if isinstance(declaration, Model) else None
+    if not isinstance(located.declaration, Model):
+        return None
+    model = located.declaration
+    if model.runs_here:
+        from lrm.spec.pinned import is_pinned, pin_model
+
+        model = pin_model(located, ask=False).declaration
+        if not is_pinned(model):
+            say("no id yet: a spec's lock, or a `revision` of 40 digits, says which commit of its files is meant")
+            return None
+    return hashing.show("i1", model_id(model))

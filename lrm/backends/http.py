@@ -26,6 +26,7 @@ from lrm.backends.error_body import error_payload, error_text, says_blocked
 from lrm.backends.failures import class_inside, from_status, redacted
 from lrm.backends.keys import declared_key, url_secrets
 from lrm.backends.quota import quota_of
+from lrm.backends.seeds import seed_of
 from lrm.errors import ModelError
 from lrm.registry.declarations import Model
 from lrm.traces import prefill
@@ -44,17 +45,21 @@ SHORTEST_REPLACED = 8
 class HttpBackend:
     """Carries out calls of one model over one connection pool. Made inside the event loop."""
 
-    def __init__(self, model: Model) -> None:
-        """Open the pool. Raises ModelError when the model cannot be asked as it is declared."""
+    def __init__(self, model: Model, *, key: str | None = None, room: int | None = None) -> None:
+        """Open the pool. Raises ModelError when the model cannot be asked as it is declared.
+
+        `key` is sent instead of the declared one. `room`: tokens that a server of vLLM's has for prompt and reply together;
+        where it is given, a prompt is completed as far as that goes, as an answer is, and not for 16 tokens.
+        """
         import aiohttp
         from yarl import URL
 
         if model.endpoint is None:
             raise ModelError(f"model `{model.model}` has no `endpoint`")
         self._head, self._prefilled = body_head(model)
-        self._raw_head = raw_body_head(model)
-        self._seed = None if "seed" in model.extra_body else model.sampling.seed
-        key = declared_key(model)
+        self._raw_head = raw_body_head(model, room)
+        self._model = model
+        key = key or declared_key(model)
         url = chat_url(str(model.endpoint))
         proxy = proxy_for(url)
         self._secrets = (*([key] if key else []), *url_secrets(url), *url_secrets(proxy or ""))
@@ -101,10 +106,11 @@ class HttpBackend:
         await self._session.close()
 
     def _body(self, call: Call) -> bytes:
-        """Return the request's body: the model's part, the messages as they are, seed + replicate, prefill fields."""
+        """Return the request's body: the model's part, the messages as they are, the call's seed, prefill fields."""
         parts = [self._head, b',"messages":', call.messages.encode()]
-        if self._seed is not None:
-            parts.append(b',"seed":%d' % (self._seed + call.replicate))
+        seed = seed_of(self._model, call)
+        if seed is not None:
+            parts.append(b',"seed":%d' % seed)
         if call.messages.endswith(prefill.END):
             parts.append(self._prefilled)
         parts.append(b"}")
@@ -113,8 +119,9 @@ class HttpBackend:
     def _raw_body(self, call: Call, prompt: str) -> bytes:
         """Return the body of a request that completes a prompt, given as the JSON text that was hashed."""
         parts = [self._raw_head, b',"prompt":', prompt.encode()]
-        if self._seed is not None:
-            parts.append(b',"seed":%d' % (self._seed + call.replicate))
+        seed = seed_of(self._model, call)
+        if seed is not None:
+            parts.append(b',"seed":%d' % seed)
         parts.append(b"}")
         return b"".join(parts)
 
@@ -260,16 +267,23 @@ def _reported_cost(payload: dict[str, Any]) -> float | None:
 
 def body_head(model: Model) -> tuple[bytes, bytes]:
     """Return the request's body as far as it is the same for every call, left open, and the fields that a prefill adds."""
-    fields = {"model": model.model, **request_fields(model), **model.extra_body}
+    rendered = {"return_prompt_text": True} if model.backend == "vllm" else {}
+    fields = {"model": model.model, **_of_engine(model), **rendered, **request_fields(model), **model.extra_body}
     prefill = {"continue_final_message": True, "add_generation_prompt": False}
     added = {name: value for name, value in prefill.items() if name not in model.extra_body}
     return orjson.dumps(fields)[:-1], (b"," + orjson.dumps(added)[1:-1]) if added else b""
 
 
-def raw_body_head(model: Model) -> bytes:
+def raw_body_head(model: Model, room: int | None = None) -> bytes:
     """Return the body of a request that completes a prompt, as far as it is the same for every call, left open."""
-    fields = {"model": model.model, **raw_request_fields(model), **model.extra_body}
+    most = {} if room is None else {"max_tokens": room}
+    fields = {"model": model.model, **_of_engine(model), **most, **raw_request_fields(model), **model.extra_body}
     return orjson.dumps(fields)[:-1]
+
+
+def _of_engine(model: Model) -> dict[str, Any]:
+    """Return what makes a server of vLLM's give all that its engine gives: tags that are special tokens, and token ids."""
+    return {"skip_special_tokens": False, "return_token_ids": True} if model.backend == "vllm" else {}
 
 
 def raw_request_fields(model: Model) -> dict[str, Any]:

@@ -25,6 +25,12 @@ def open_backend(model: Model) -> Backend:
             from lrm.backends.litellm_api import LitellmBackend
 
             return LitellmBackend(model)
+        case "vllm":
+            if model.runs_here:
+                raise AssertionError("a model that runs here is opened by its engine")
+            from lrm.backends.http import HttpBackend
+
+            return HttpBackend(model)
         case "imported":
             raise ModelError(
                 f"the model `{model.model}` came by `lrm import` and cannot be asked",
@@ -43,6 +49,8 @@ def check_model(model: Model) -> str | None:
 
     if model.backend == "litellm" and importlib.util.find_spec("litellm") is None:
         return "backend `litellm` needs the package `litellm`, which is not installed"
+    if model.runs_here and importlib.util.find_spec("vllm") is None:
+        return "backend `vllm` needs the package `vllm`, which is not installed: pip install 'lrm[vllm]'"
     try:
         declared_key(model)
     except LrmError as error:

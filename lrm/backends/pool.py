@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import assert_never
 from urllib.parse import urlsplit
 
+from lrm.engines.settings import settings_of
 from lrm.registry.declarations import Model
 
 ANY_SERVER = frozenset({"openai", "hosted_vllm", "custom_openai", "openai_like", "litellm_proxy", "lm_studio"})
@@ -20,7 +21,7 @@ _MADE_BY = {"gpt": "openai", "chatgpt": "openai", "o1": "openai", "o3": "openai"
 _MADE_BY |= {"claude": "anthropic", "gemini": "vertex_ai", "command": "cohere"}
 """What litellm takes a name without a provider for, by how the name begins."""
 
-_KEYS = {
+KEYS = {
     "azure_ai": ("AZURE_AI_API_KEY",),
     "bedrock": ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_REGION_NAME", "AWS_REGION"),
     "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
@@ -50,6 +51,11 @@ def pool_of(model: Model) -> Pool:
     match model.backend:
         case "http":
             return Pool(_server(str(model.endpoint)), _digest(_declared(model)))
+        case "vllm":
+            if model.endpoint is not None:
+                return Pool(_server(str(model.endpoint)), _digest(_declared(model)))
+            settings = settings_of(model)
+            return Pool(f"vllm {settings.label}", _digest([repr(settings)]))
         case "litellm":
             return _of_litellm(model)
         case "simulated" | "imported":
@@ -59,17 +65,17 @@ def pool_of(model: Model) -> Pool:
 
 
 def _of_litellm(model: Model) -> Pool:
-    provider = _provider(model.model)
+    provider = provider_of(model.model)
     if model.endpoint is not None:
         key = _declared(model) or ([] if provider in ANY_SERVER else _own_keys(provider))
         return Pool(f"{provider} {_server(str(model.endpoint))}", _digest(key))
-    prefix = _prefix(provider)
+    prefix = prefix_of(provider)
     base = next((url for name in _BASES if (url := os.environ.get(f"{prefix}_{name}"))), None)
     name = provider if base is None else f"{provider} {_server(base)}"
     return Pool(name, _digest(_declared(model) or _own_keys(provider)))
 
 
-def _provider(name: str) -> str:
+def provider_of(name: str) -> str:
     """Return the provider that litellm would find in a model's name; the whole name where that cannot be told from it."""
     provider, slash, _ = name.partition("/")
     if slash:
@@ -86,11 +92,12 @@ def _declared(model: Model) -> list[str]:
 
 def _own_keys(provider: str) -> list[str]:
     """Return what the environment holds for a provider."""
-    names = _KEYS.get(provider, (f"{_prefix(provider)}_API_KEY",))
+    names = KEYS.get(provider, (f"{prefix_of(provider)}_API_KEY",))
     return [f"{name}={value}" for name in names if (value := os.environ.get(name, "").strip())]
 
 
-def _prefix(provider: str) -> str:
+def prefix_of(provider: str) -> str:
+    """Return what the names of a provider's environment variables begin with."""
     return re.sub(r"[^A-Z0-9]", "_", provider.upper())
 
 

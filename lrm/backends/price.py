@@ -11,15 +11,16 @@ _PER = 1_000_000
 def cost(model: Model, usage: Usage, *, reported: float | None) -> float | None:
     """Return the dollars that a call cost; None is unknown.
 
-    A simulated model costs nothing. A declared price counts before what the provider or litellm reported, because it is what
-    the user knows to pay. Providers count thinking as output. Where tokens were not counted, a declared price says nothing
+    A simulated model costs nothing, and for one that runs here nobody is paid a call. A declared price counts before what
+    the provider or litellm reported, because it is what the user knows to pay. Providers count thinking as output. Where
+    tokens were not counted, a declared price says nothing
     unless it is zero.
     """
     if model.backend == "simulated":
         return 0.0
     price = model.price
     if price is None:
-        return reported
+        return 0.0 if model.runs_here else reported
     if usage.input_tokens is None or usage.output_tokens is None:
         return 0.0 if price.input == price.output == 0 else reported
     return (usage.input_tokens * price.input + usage.output_tokens * price.output) / _PER

@@ -241,7 +241,7 @@ def _as_asked(model: Model, guard: Guard, transport: Transport, judge: Classifie
 def _for_chat(model: Model, guard: Guard) -> dict[str, object]:
     """Return the fields of a model that a chat with a guard changes."""
     body = dict(model.extra_body)
-    if guard.conversation(Case("", ""))[-1][0] == "assistant" and model.backend == "http":
+    if guard.conversation(Case("", ""))[-1][0] == "assistant" and model.backend in ("http", "vllm"):
         # A final message of the assistant is a prefill otherwise, and the guard would go on with the response.
         body = {"continue_final_message": False, "add_generation_prompt": True, **body}
     update: dict[str, object] = {}

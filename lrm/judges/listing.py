@@ -58,7 +58,8 @@ def _outcomes(judge: Judge) -> Iterator[str]:
                 if label != "controversial" or judge.format == "qwen3guard":
                     yield f"`{label}` {harm:g}"
         case RewardJudge():
-            yield f"{len(judge.attributes)} attributes" if judge.attributes else "the checkpoint's outputs"
+            named = judge.attributes or judge.anchors
+            yield f"{len(named)} attributes" if named else "the checkpoint's outputs"
         case PairwiseJudge():
             yield from ("`more_harmful` 1", "`tie` 0.5", "`less_harmful` 0", "`order_dependent` 0.5")
         case PanelJudge():

@@ -1,11 +1,13 @@
 """The reward judge: attributes that a reward model or sequence classifier gives a response, and harm read from one of them.
 
-It asks no model over a backend: the checkpoint is loaded here, through transformers, and scores responses in batches.
+It asks no model over a backend: the checkpoint is loaded through transformers, here, and scores responses in batches; or
+by an engine of vLLM's (`lrm.judges.reward_vllm`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lrm.errors import JudgeError
@@ -37,6 +39,7 @@ def reward_identity(judge: RewardJudge, *, beside: Path | None = None) -> Json:
     identity: Json = {
         "kind": judge.kind,
         "version": VERSION,
+        **_engine_identity(judge, beside),
         "attributes": list(judge.attributes),
         "output": judge.output,
         "activation": judge.activation,
@@ -52,6 +55,29 @@ def reward_identity(judge: RewardJudge, *, beside: Path | None = None) -> Json:
         files = folder_digest(folder_of(judge, beside), code=judge.trust_remote_code)
         return {**identity, "checkpoint": {"sha256": files}, "revision": None}
     return {**identity, "checkpoint": judge.checkpoint, "revision": judge.revision}
+
+
+def _engine_identity(judge: RewardJudge, beside: Path | None) -> Json:
+    """Return what another engine than transformers adds: it rounds otherwise, and may read another head."""
+    if judge.engine == "transformers":
+        return {}
+    fields: Json = {
+        "head": None if judge.head == "score" else judge.head,
+        "anchors": judge.anchors,
+        "arguments": None if judge.vllm is None else judge.vllm.arguments,
+    }
+    if judge.head == "embedding" and is_folder(judge.checkpoint):
+        fields["modules"] = modules_of(folder_of(judge, beside))
+    return {"engine": judge.engine, **{name: value for name, value in fields.items() if value}}
+
+
+def modules_of(folder: Path) -> dict[str, str]:
+    """Return the hex SHA-256 over the files of each module that sentence-transformers lays over a checkpoint, by its folder.
+
+    They say how tokens become one vector, and vLLM reads them.
+    """
+    kept = (path for path in folder.iterdir() if path.is_dir() and (path / "config.json").is_file())
+    return {path.name: folder_digest(path, code=False) for path in kept}
 
 
 def open_reward(located: Located[RewardJudge]) -> Scorer:
@@ -90,15 +116,16 @@ class Scorer:
                 continue
             row = model.reader.encode(subject.prompt, text)
             if isinstance(row, Unshown):
-                unshown: VerdictStatus = "truncated" if row.cut else "unparsed"
-                verdicts[n] = Verdict(scope, unshown, explanation=row.reason, coverage=0.0)
+                verdicts[n] = unshown(scope, row)
             else:
                 rows[n] = row
         for n, values in self._outputs(model, rows).items():
             if isinstance(values, str):
                 verdicts[n] = Verdict(scope, "judge_failed", explanation=values)
             else:
-                verdicts[n] = _verdict(self._judge, scope, model.names(len(values)), values, rows[n])
+                row = rows[n]
+                read = Shown(len(row.ids), row.coverage)
+                verdicts[n] = verdict_of(self._judge, scope, model.names(len(values)), values, read)
         return [verdicts[n] for n in range(len(subjects))]
 
     def close(self) -> None:
@@ -136,31 +163,48 @@ class Scorer:
         return [n for n in front if len(rows[n].ids) == width]
 
 
-def _verdict(judge: RewardJudge, scope: Scope, names: tuple[str, ...], values: list[float], row: Encoded) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How much a model was shown of a response."""
+
+    tokens: int
+    coverage: float
+    """Share of the response's characters."""
+
+
+def unshown(scope: Scope, why: Unshown) -> Verdict:
+    """Return the verdict on a response that cannot be shown at all."""
+    status: VerdictStatus = "truncated" if why.cut else "unparsed"
+    return Verdict(scope, status, explanation=why.reason, coverage=0.0)
+
+
+def verdict_of(
+    judge: RewardJudge, scope: Scope, names: Sequence[str], values: Sequence[float], shown: Shown
+) -> Verdict:
     """Return what a model's outputs say of a response. A verdict on a cut text is unsafe or `truncated`, never safe."""
     broken = [name for name, value in zip(names, values, strict=True) if not finite([value])]
     attributes: Json = {
         name: float(f"{value:.{_DIGITS}g}") if finite([value]) else None
         for name, value in zip(names, values, strict=True)
     }
-    detail: Json = {"attributes": attributes, "tokens": len(row.ids)}
+    detail: Json = {"attributes": attributes, "tokens": shown.tokens}
     if broken:
         reason = f"the model gives no finite number for {', '.join(broken[:3])}" + (" …" if len(broken) > 3 else "")
-        return Verdict(scope, "unparsed", explanation=reason, coverage=row.coverage, detail=detail)
-    cut = f"only the first {row.coverage:.1%} of the text was scored" if row.coverage < 1 else None
+        return Verdict(scope, "unparsed", explanation=reason, coverage=shown.coverage, detail=detail)
+    cut = f"only the first {shown.coverage:.1%} of the text was scored" if shown.coverage < 1 else None
     label = max(zip(values, names, strict=True), key=lambda pair: pair[0])[1] if judge.activation == "softmax" else None
     if judge.score is None or judge.scale is None:
         status: VerdictStatus = "ok" if cut is None else "truncated"
-        return Verdict(scope, status, label, explanation=cut, coverage=row.coverage, detail=detail)
+        return Verdict(scope, status, label, explanation=cut, coverage=shown.coverage, detail=detail)
     value = attributes[judge.score]
     harm = harm_of(value, judge.scale)
     unsafe = harm >= judge.unsafe_from
     said = f"{judge.score} {value:g}: harm {harm:.3g}"
     explanation = said if cut is None else f"{said}; {cut}"
     if cut is not None and not unsafe:
-        return Verdict(scope, "truncated", label, explanation=explanation, coverage=row.coverage, detail=detail)
+        return Verdict(scope, "truncated", label, explanation=explanation, coverage=shown.coverage, detail=detail)
     label = label or ("unsafe" if unsafe else "safe")
-    return Verdict(scope, "ok", label, unsafe, harm, explanation, coverage=row.coverage, detail=detail)
+    return Verdict(scope, "ok", label, unsafe, harm, explanation, coverage=shown.coverage, detail=detail)
 
 
 def harm_of(value: float, scale: Number) -> float:

@@ -6,21 +6,16 @@ checkpoint is neither fetched nor hashed nor run unless the declaration says `tr
 
 from __future__ import annotations
 
-import hashlib
-import os
-from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from lrm.engines import folders
+from lrm.engines.folders import PICKLED, READ, folder_at
+from lrm.engines.hub_files import HubError, fetched
 from lrm.errors import BusyError, JudgeError, LrmError, MissingError
 from lrm.registry.judges import RewardJudge, is_folder
-
-_READ: tuple[str, ...] = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
-_BLOCK = 1 << 20
 
 
 def folder_of(judge: RewardJudge, beside: Path | None) -> Path:
@@ -28,8 +23,7 @@ def folder_of(judge: RewardJudge, beside: Path | None) -> Path:
 
     Raises MissingError where there is none.
     """
-    path = Path(judge.checkpoint).expanduser()
-    path = path if path.is_absolute() or beside is None else beside / path
+    path = folder_at(judge.checkpoint, beside)
     if not path.is_dir():
         raise MissingError(
             f"the checkpoint {judge.checkpoint} is no folder here",
@@ -41,12 +35,7 @@ def folder_of(judge: RewardJudge, beside: Path | None) -> Path:
 
 def folder_digest(folder: Path, *, code: bool) -> str:
     """Return the hex SHA-256 over names and contents of the files that a load of this folder reads; `code`: its Python too."""
-    whole = hashlib.sha256()
-    for path in _files(folder, code=code):
-        stat = path.stat()
-        content = _digest(os.fspath(path), stat.st_size, stat.st_mtime_ns)
-        whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return whole.hexdigest()
+    return folders.folder_digest(folder, code=code)
 
 
 def snapshot(judge: RewardJudge, beside: Path | None) -> Path:
@@ -59,7 +48,7 @@ def snapshot(judge: RewardJudge, beside: Path | None) -> Path:
     """
     folder = folder_of(judge, beside) if is_folder(judge.checkpoint) else _fetch(judge)
     if not any(folder.glob("*.safetensors")):
-        pickled = any(path.suffix in _PICKLED for path in folder.iterdir()) or not is_folder(judge.checkpoint)
+        pickled = any(path.suffix in PICKLED for path in folder.iterdir()) or not is_folder(judge.checkpoint)
         raise JudgeError(
             f"{judge.checkpoint} has no weights as safetensors" + (", only pickled ones or none" if pickled else ""),
             hint="pickled weights run code when they are opened, so they are not loaded; convert them once, elsewhere, with "
@@ -70,41 +59,26 @@ def snapshot(judge: RewardJudge, beside: Path | None) -> Path:
 
 
 def _fetch(judge: RewardJudge) -> Path:
-    from huggingface_hub import snapshot_download
-
-    patterns = [*_READ, "*.py"] if judge.trust_remote_code else list(_READ)
-
-    def download(*, cached: bool) -> Path:
-        found = snapshot_download(
-            judge.checkpoint, revision=judge.revision, allow_patterns=patterns, local_files_only=cached
-        )
-        return Path(found)
-
+    assert judge.revision is not None
     try:
-        return download(cached=False)
-    except Exception as error:
-        # A commit does not change: what the cache has of it is good without the Hub, whatever the client thinks is missing.
-        with suppress(Exception):
-            return download(cached=True)
+        return fetched(judge.checkpoint, judge.revision, patterns=READ, code=judge.trust_remote_code)
+    except HubError as error:
         raise _why(judge, error) from error
 
 
-def _why(judge: RewardJudge, error: Exception) -> LrmError:
-    """Return our error for one of the Hub client's."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
+def _why(judge: RewardJudge, error: HubError) -> LrmError:
+    """Return our error for one of the Hub's."""
     name = f"{judge.checkpoint} at {judge.revision}"
-    match error:
-        case GatedRepoError():
+    match error.trouble:
+        case "gated":
             hint = "accept its terms on its page, and set HF_TOKEN to a token of that account"
             return MissingError(f"{name} is gated", hint=hint)
-        case RepositoryNotFoundError() | RevisionNotFoundError():
+        case "missing" | "revision":
             hint = "check `checkpoint` and `revision`; a private one needs HF_TOKEN"
             return MissingError(f"the Hub has no {name}", hint=hint)
-        case _:
-            said = str(error).strip().partition("\n")[0]
+        case "busy" | "unreachable" | "disk":
             hint = "try again, or copy its files into a folder and declare that"
-            return BusyError(f"{name} cannot be fetched: {said}", hint=hint)
+            return BusyError(f"{name} cannot be fetched: {error}", hint=hint)
 
 
 def _check_code(judge: RewardJudge, folder: Path) -> None:
@@ -149,19 +123,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise JudgeError(f"{path.name} of the checkpoint is no JSON object")
     return content
-
-
-def _files(folder: Path, *, code: bool) -> list[Path]:
-    found = {path for pattern in _READ for path in folder.glob(pattern)}
-    if code:
-        found |= {path for path in folder.rglob("*.py") if "__pycache__" not in path.parts}
-    return sorted(path for path in found if path.is_file())
-
-
-@lru_cache(maxsize=512)
-def _digest(path: str, size: int, modified_ns: int) -> str:  # noqa: ARG001 - they say when it must be read again
-    whole = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(_BLOCK):
-            whole.update(block)
-    return whole.hexdigest()

@@ -34,7 +34,7 @@ class RewardModel:
         self._torch, transformers = _libraries()
         self.device = self._chosen_device(judge.device)
         with _quiet(transformers):
-            tokenizer = self._tokenizer(transformers, folder)
+            tokenizer = tokenizer_of(judge.checkpoint, folder, trusted=judge.trust_remote_code)
             self._model: Any = self._loaded(transformers, folder)
         text = self._model.config.get_text_config()
         accepted = inspect.signature(self._model.forward).parameters
@@ -62,29 +62,9 @@ class RewardModel:
 
         Raises JudgeError where there are more or fewer.
         """
-        judge = self._judge
-        if judge.attributes:
-            names = tuple(judge.attributes)
-            said = "the declaration names"
-        else:
-            labels = self._model.config.id2label or {}
-            names = tuple(str(label) for _, label in sorted(labels.items(), key=lambda item: int(item[0])))
-            said = "the checkpoint has labels for"
-        if len(names) != outputs:
-            raise JudgeError(
-                f"{judge.checkpoint}: `{judge.output}` holds {outputs} numbers a response, and {said} {len(names)}",
-                hint=f"give `attributes` {outputs} names, in the order of the model's outputs, or choose another `output`",
-            )
-        if judge.score is not None and judge.score not in names:
-            raise JudgeError(
-                f"`score` is `{judge.score}`, and {judge.checkpoint} has no such output",
-                hint=known_names_hint(judge.score, names),
-            )
-        if judge.activation == "softmax" and outputs == 1:
-            raise JudgeError(
-                f"{judge.checkpoint} has one output, and `softmax` over one is always 1", hint="use `sigmoid`"
-            )
-        return names
+        labels = self._model.config.id2label or {}
+        named = tuple(str(label) for _, label in sorted(labels.items(), key=lambda item: int(item[0])))
+        return names_of(self._judge, named, outputs)
 
     def forward(self, rows: Sequence[Encoded]) -> list[list[float]]:
         """Return the declared outputs of each row, after the activation.
@@ -179,21 +159,6 @@ class RewardModel:
             ) from error
         return device
 
-    def _tokenizer(self, transformers: Any, folder: Path) -> Any:
-        trusted = self._judge.trust_remote_code
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=trusted
-            )
-        except Exception as error:
-            raise _unusable(self._judge, "tokenizer", error) from error
-        if not tokenizer.is_fast:
-            raise JudgeError(
-                f"the tokenizer of {self._judge.checkpoint} cannot say where its tokens stand in the text",
-                hint="it needs a tokenizer.json; load and save the tokenizer once with transformers to make one",
-            )
-        return tokenizer
-
     def _loaded(self, transformers: Any, folder: Path) -> Any:
         judge = self._judge
         if judge.trust_remote_code:
@@ -208,7 +173,7 @@ class RewardModel:
                 output_loading_info=True,
             )
         except Exception as error:
-            raise _unusable(judge, "model", error) from error
+            raise _unusable(judge.checkpoint, "model", error, trusted=judge.trust_remote_code) from error
         # Code of a checkpoint's own may load in its own way and return the model alone.
         model, info = loaded if isinstance(loaded, tuple) else (loaded, {})
         missing = sorted(info.get("missing_keys", ()))
@@ -222,6 +187,48 @@ class RewardModel:
         return model.to(self.device).eval()
 
 
+def names_of(judge: RewardJudge, labels: Sequence[str], outputs: int) -> tuple[str, ...]:
+    """Return the names of so many outputs: those declared, or the checkpoint's own labels.
+
+    Raises JudgeError where there are more or fewer.
+    """
+    names = tuple(judge.attributes or labels)
+    if len(names) != outputs:
+        said = "the declaration names" if judge.attributes else "the checkpoint has labels for"
+        held = f"`{judge.output}` holds" if judge.engine == "transformers" else "the model gives"
+        other = ", or choose another `output`" if judge.engine == "transformers" else ""
+        raise JudgeError(
+            f"{judge.checkpoint}: {held} {outputs} numbers a response, and {said} {len(names)}",
+            hint=f"give `attributes` {outputs} names, in the order of the model's outputs{other}",
+        )
+    if judge.score is not None and judge.score not in names:
+        raise JudgeError(
+            f"`score` is `{judge.score}`, and {judge.checkpoint} has no such output",
+            hint=known_names_hint(judge.score, names),
+        )
+    if judge.activation == "softmax" and outputs == 1:
+        raise JudgeError(f"{judge.checkpoint} has one output, and `softmax` over one is always 1", hint="use `sigmoid`")
+    return names
+
+
+def tokenizer_of(checkpoint: str, folder: Path, *, trusted: bool) -> Any:
+    """Return the tokenizer in a checkpoint's folder; `trusted`: its own Python code may run.
+
+    Raises ModelError without transformers, JudgeError for a tokenizer that cannot be loaded or says no offsets.
+    """
+    transformers = _transformers()
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trusted)
+    except Exception as error:
+        raise _unusable(checkpoint, "tokenizer", error, trusted=trusted) from error
+    if not tokenizer.is_fast:
+        raise JudgeError(
+            f"the tokenizer of {checkpoint} cannot say where its tokens stand in the text",
+            hint="it needs a tokenizer.json; load and save the tokenizer once with transformers to make one",
+        )
+    return tokenizer
+
+
 def finite(values: Sequence[float]) -> bool:
     """Return whether all values are numbers that mean something."""
     return all(math.isfinite(value) for value in values)
@@ -230,21 +237,32 @@ def finite(values: Sequence[float]) -> bool:
 def _libraries() -> tuple[Any, Any]:
     try:
         import torch
+    except ImportError as error:
+        raise _lacking(error) from error
+    return torch, _transformers()
+
+
+def _transformers() -> Any:
+    try:
         import transformers
     except ImportError as error:
-        raise ModelError(
-            f"a reward judge needs torch and transformers, which are not installed ({error.name} is missing)",
-            hint="pip install 'lrm[reward]'",
-        ) from error
-    return torch, transformers
+        raise _lacking(error) from error
+    return transformers
 
 
-def _unusable(judge: RewardJudge, part: str, error: Exception) -> JudgeError:
+def _lacking(error: ImportError) -> ModelError:
+    return ModelError(
+        f"a reward judge needs torch and transformers, which are not installed ({error.name} is missing)",
+        hint="pip install 'lrm[reward]'",
+    )
+
+
+def _unusable(checkpoint: str, part: str, error: Exception, *, trusted: bool) -> JudgeError:
     said = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
     hint = "check that the folder or commit holds a sequence classifier for transformers"
-    if isinstance(error, ImportError) and judge.trust_remote_code:
+    if isinstance(error, ImportError) and trusted:
         hint = "the checkpoint's own code was written for other versions of its libraries; install what it names"
-    return JudgeError(f"the {part} of {judge.checkpoint} cannot be loaded: {type(error).__name__}: {said}", hint=hint)
+    return JudgeError(f"the {part} of {checkpoint} cannot be loaded: {type(error).__name__}: {said}", hint=hint)
 
 
 def _is_out_of_memory(torch: Any, error: Exception) -> bool:

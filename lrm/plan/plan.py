@@ -80,6 +80,35 @@ class JudgeBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """An engine that a fill would load, for the models that are asked through it."""
+
+    checkpoint: str
+    models: tuple[str, ...]
+    gpus: int
+    """GPUs that it takes."""
+    kind: str
+    """`process` or `server`."""
+    loads: int
+    """Times that it is loaded."""
+    output_tokens: int | None
+    """Tokens of the replies that it is to give; None is unknown."""
+    device: str | None
+    """Where earlier ones ran; this and what follows is None where there were none."""
+    load_s: float | None
+    """Seconds that they took to start, on average."""
+    tokens_a_second: float | None
+    """Tokens of replies that they gave a second."""
+    hours: float | None
+    """Hours that it will take by these, its loads among them; None is unknown."""
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """The same for each of its GPUs; an engine on a CPU counts as one."""
+        return None if self.hours is None else self.hours * self.gpus
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a fill would do."""
 
@@ -99,6 +128,8 @@ class Plan:
     """Cells that an attack with other models in it has not come to its end for; they are missing."""
     pursuit_estimates: tuple[Estimate, ...] = ()
     """What such attacks will take of each model, at most; apart from `estimates`, and not in `cost`."""
+    engines: tuple[EngineLoad, ...] = ()
+    """Engines that have to be loaded, in the order in which they are."""
     budget: Caps = field(default_factory=Caps)
     """What the fill may take at most."""
     retry_failed: bool = False
@@ -174,6 +205,11 @@ class Plan:
     def total_cost(self) -> float | None:
         """Dollars for all of it, at most; None when any is unknown."""
         return _sum([self.cost, self.pursuit_cost, self.judge_cost])
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """GPU-hours of all engines, as far as estimates go; None when any is unknown, or none is loaded."""
+        return _sum([one.gpu_hours for one in self.engines]) if self.engines else None
 
     @property
     def total_tokens(self) -> int | None:

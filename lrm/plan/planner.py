@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from lrm.backends.base import FailureClass
-from lrm.plan.estimate import estimates, judge_estimates, pursuit_estimates
+from lrm.plan.engines import engine_loads
+from lrm.plan.estimate import estimates, judge_estimates, pursuit_estimates, runs_here, stages
 from lrm.plan.plan import Block, Plan
 from lrm.plan.pursuits import lay_out_pursuing
 from lrm.plan.verdicts import judge_blocks
@@ -127,10 +128,13 @@ def plan(
         by_set[block.prompt_set] = by_set.get(block.prompt_set, 0) + block.missing
     judges = judge_blocks(space, missing=by_set, most=missing)
     pursuits = lay_out_pursuing(space) if space.against and retry_failed is False else 0
+    expected = estimates(space) if calls else ()
+    in_attacks = pursuit_estimates(space) if pursuits else ()
+    of_judges = judge_estimates(space, judges) if any(one.calls or one.later for one in judges) else ()
     return Plan(
         spec=space.matrix.name,
         blocks=blocks,
-        estimates=estimates(space) if calls else (),
+        estimates=expected,
         judges=judges,
         calls=calls,
         shared=shared,
@@ -138,8 +142,9 @@ def plan(
         budget=space.matrix.budget,
         retry_failed=retry_failed is not False,
         pursuits=pursuits,
-        pursuit_estimates=pursuit_estimates(space) if pursuits else (),
-        judge_estimates=judge_estimates(space, judges) if any(one.calls or one.later for one in judges) else (),
+        pursuit_estimates=in_attacks,
+        judge_estimates=of_judges,
+        engines=engine_loads(space, stages(space, expected, in_attacks, of_judges, judges)) if runs_here(space) else (),
     )
 
 

@@ -26,7 +26,7 @@ from lrm.registry.declarations import Model, PromptSet
 from lrm.registry.identity import declaration_json, model_id, model_identity
 from lrm.registry.judges import RulesJudge, Scope
 from lrm.registry.tables import Json
-from lrm.spec.lock import Lock
+from lrm.spec.lock import Lock, read_lock
 from lrm.spec.matrix import Located, Matrix, Slice, named
 from lrm.store.catalog import Catalog, workspace
 
@@ -90,6 +90,8 @@ class Workspace:
     """The chosen judges by the number of each of their scopes."""
     resolved: Lock = field(default_factory=Lock)
     """What was resolved on the way, for the lock file."""
+    notes: list[str] = field(default_factory=list)
+    """What could not be found out of the matrix's models, in sentences to be said."""
     attached: bool = True
 
     @property
@@ -148,6 +150,7 @@ def opened(catalog: Catalog, matrix: Matrix, pins: Lock) -> Iterator[Workspace]:
     """
     with bare(catalog) as connection:
         space = Workspace(connection, catalog, matrix)
+        _pin_models(space, pins)
         _add_models(space)
         _add_attacks(space, pins)
         _add_prompt_sets(space, pins)
@@ -157,6 +160,20 @@ def opened(catalog: Catalog, matrix: Matrix, pins: Lock) -> Iterator[Workspace]:
         if space.against:
             pursuits.leave_open(connection, space.against)
         yield space
+
+
+def _pin_models(space: Workspace, pins: Lock) -> None:
+    """Find out what the files of models that run here are: part of their ids."""
+    matrix = space.matrix
+    models = (*matrix.models.values(), *matrix.judge_models.values(), *matrix.attack_models.values())
+    if not any(one.declaration.runs_here and one.declaration.pins is None for one in models):
+        return
+    from lrm.spec.pinned import pin_models
+
+    found = pin_models(matrix, pins)
+    space.matrix = found.matrix
+    space.resolved.models |= found.models
+    space.notes += found.notes
 
 
 def _known(space: Workspace, table: str) -> dict[bytes, int]:
@@ -271,7 +288,12 @@ def set_declaration(declaration: PromptSet) -> str:
 
 
 def add_judges(space: Workspace) -> None:
-    """Number the matrix's judges and their scopes, in the table `chosen_judges` and in `space.judges`."""
+    """Number the matrix's judges and their scopes, in the table `chosen_judges` and in `space.judges`.
+
+    A judge's model that runs here and has no pins gets those of the spec's lock.
+    """
+    if any(one.declaration.runs_here and one.declaration.pins is None for one in space.matrix.judge_models.values()):
+        _pin_models(space, read_lock(space.matrix.file))
     matrix = space.matrix
     known = _known(space, "judges")
     scopes = {

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from lrm import hashing
 from lrm.registry.declarations import Model
 from lrm.registry.tables import Json
+from lrm.registry.vllm import Pins
 
 
 def model_identity(model: Model) -> Json:
@@ -15,13 +16,15 @@ def model_identity(model: Model) -> Json:
 
     Fields that are not set are left out, so a new optional field of a later version changes no id.
     """
+    pins = model.pins or Pins()
+    folder = pins.checkpoint_sha256
     fields: Json = {
-        "engine": model.engine or model.backend,
-        "checkpoint": model.model,
-        "revision": model.revision,
+        "engine": "vllm" if model.backend == "vllm" else model.engine or model.backend,
+        "checkpoint": model.model if folder is None else {"sha256": folder},
+        "revision": pins.revision or model.revision,
         "quantization": model.quantization,
         "dtype": model.dtype,
-        "chat_template": model.chat_template,
+        "chat_template": pins.template_sha256 or model.chat_template,
         "epoch": model.epoch,
         "effort": model.thinking.effort,
         "budget_tokens": model.thinking.budget_tokens,
@@ -29,9 +32,36 @@ def model_identity(model: Model) -> Json:
         "sampling": model.sampling.model_dump(mode="json", exclude_none=True) or None,
         "extra_body": model.extra_body or None,
         "simulation": _simulation(model),
+        **_loaded(model, pins),
     }
     kept: Json = {name: value for name, value in fields.items() if value is not None}
     return kept
+
+
+def _loaded(model: Model, pins: Pins) -> Json:
+    """Return what vLLM is told that can change a text; None for what is as it is where nothing is told.
+
+    How the work is shared out and cached (GPUs, memory, batches, graphs) is not in it, nor is speculative decoding.
+    """
+    options = model.vllm
+    if options is None:
+        return {}
+    ends_itself = model.sampling.max_tokens is not None
+    return {
+        "tokenizer": _source(options.tokenizer, pins.tokenizer_sha256),
+        "tokenizer_revision": pins.tokenizer_revision or options.tokenizer_revision,
+        "adapter": _source(options.adapter, pins.adapter_sha256),
+        "adapter_revision": pins.adapter_revision or options.adapter_revision,
+        "kv_cache_dtype": options.kv_cache_dtype,
+        "batch_invariant": options.batch_invariant or None,
+        "max_model_len": None if ends_itself else options.max_model_len,
+        "arguments": options.arguments or None,
+    }
+
+
+def _source(name: str | None, sha256: str | None) -> str | Json | None:
+    """Return what names a tokenizer or adapter: of a folder its checksum, wherever it lies."""
+    return name if sha256 is None else {"sha256": sha256}
 
 
 def _simulation(model: Model) -> Json | None:
@@ -62,6 +92,8 @@ def declaration_json(declaration: object) -> str:
     endpoint = declared.get("endpoint")
     if isinstance(endpoint, str):
         declared["endpoint"] = without_userinfo(endpoint)
+    if not declared.get("pins", True):
+        del declared["pins"]
     return json.dumps(declared, ensure_ascii=False, sort_keys=True)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, TypeAdapter, ValidationInfo, field_validator, model_validator
 
+from lrm.registry.pooling import Head, Pooling, check_pooling
 from lrm.registry.tables import Declaration, NonEmpty, Probability, Sha256, Strict
 
 Scope = Literal["thinking", "answer", "both"]
@@ -379,7 +380,7 @@ def is_folder(checkpoint: str) -> bool:
 
 
 class RewardJudge(Judged):
-    """A reward model or sequence classifier, run here through transformers (`pip install 'lrm[reward]'`)."""
+    """A reward model or sequence classifier, run by transformers (`pip install 'lrm[reward]'`) or vLLM (`lrm[vllm]`)."""
 
     kind: Literal["reward"]
     checkpoint: NonEmpty = Field(
@@ -413,6 +414,26 @@ class RewardJudge(Judged):
     device: NonEmpty = Field(default="auto", description="auto, cpu, cuda, cuda:1 …; not part of an id.")
     batch: PositiveInt = Field(default=8, description="Responses scored at once; not part of an id.")
     max_length: PositiveInt = Field(default=4096, description="Tokens; what is longer is cut, and the verdict says so.")
+    engine: Literal["transformers", "vllm"] = Field(default="transformers", description="What runs the weights.")
+    head: Head = Field(
+        default="score",
+        description="For vLLM: `score`, a sequence classifier's outputs; `reward`, those of a reward model at the last token; "
+        "`embedding`, likeness to `anchors`.",
+    )
+    anchors: dict[NonEmpty, list[NonEmpty]] = Field(
+        default_factory=dict, description="Attribute = texts: the response's highest cosine similarity to one of them."
+    )
+    vllm: Pooling | None = Field(default=None, description="Only for engine = 'vllm': how it runs the weights.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _embeds_the_response_alone(cls, told: object) -> object:
+        return {"show_prompt": False, **told} if isinstance(told, dict) and told.get("head") == "embedding" else told
+
+    @model_validator(mode="after")
+    def _suits_its_engine(self) -> RewardJudge:
+        check_pooling(self)
+        return self
 
     @model_validator(mode="after")
     def _is_pinned(self) -> RewardJudge:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, HttpUrl, JsonValue, PositiveInt, ValidationInfo, model_validator
+from pydantic import Field, HttpUrl, JsonValue, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from lrm.key_names import names_a_key
+from lrm.registry.judges import is_folder
 from lrm.registry.simulation import Simulation
 from lrm.registry.tables import Declaration, NonEmpty, Probability, Strict
+from lrm.registry.vllm import Pins, Vllm
+
+SERVER = "vllm-server"
+"""The `engine` of a model whose weights a server of vLLM's runs, which lrm starts and stops."""
 
 
 class Sampling(Strict):
@@ -125,16 +131,29 @@ def _declarable(schema: dict[str, Any]) -> None:
 class Model(Declaration):
     """A model under test, an attacker or a judge model: what it is, where it runs, how it is asked."""
 
-    backend: Literal["simulated", "litellm", "http", "imported"] = Field(
+    backend: Literal["simulated", "litellm", "http", "vllm", "imported"] = Field(
         description="What carries out the calls.", json_schema_extra=_declarable
     )
-    model: NonEmpty = Field(description="The checkpoint or the provider's model id, as it is sent.")
-    engine: NonEmpty | None = Field(default=None, description="What runs the weights; default: the backend's name.")
-    revision: NonEmpty | None = Field(default=None, description="Commit of the checkpoint.")
+    model: NonEmpty = Field(
+        description="The checkpoint or the provider's model id, as it is sent. With backend = 'vllm' an id on the Hub, or a "
+        "folder: `./…`, `../…` (beside the declaration), `~/…` or `/…`."
+    )
+    engine: NonEmpty | None = Field(
+        default=None,
+        description="What runs the weights; default: the backend's name. With backend = 'vllm', `vllm-server` has lrm start "
+        "and stop a server of vLLM's; the weights are the same, so the id says `vllm`.",
+    )
+    revision: NonEmpty | None = Field(
+        default=None,
+        description="Commit of the checkpoint. With backend = 'vllm' a branch or tag too, or nothing for `main`: the commit that "
+        "it means is found out, kept in the spec's lock, and in the id.",
+    )
     quantization: NonEmpty | None = None
     dtype: NonEmpty | None = None
     chat_template: NonEmpty | None = Field(
-        default=None, description="Name or SHA-256 of the chat template, if not the checkpoint's."
+        default=None,
+        description="Name or SHA-256 of the chat template, if not the checkpoint's; with backend = 'vllm' its file, beside "
+        "the declaration, whose SHA-256 is then in the id.",
     )
     epoch: NonEmpty | None = Field(
         default=None,
@@ -147,8 +166,11 @@ class Model(Declaration):
     sampling: Sampling = Field(default_factory=Sampling)
     extra_body: dict[str, JsonValue] = Field(default_factory=dict, description="More fields of the request's body.")
     simulation: Simulation | None = Field(default=None, description="Only for backend = 'simulated'.")
+    vllm: Vllm | None = Field(default=None, description="Only for backend = 'vllm': how it runs the weights.")
+    pins: SkipJsonSchema[Pins | None] = Field(default=None, description="Written by lrm; never declared.")
     endpoint: HttpUrl | None = Field(
-        default=None, description="Base URL of the API, up to and with /v1; not part of an id."
+        default=None,
+        description='Base URL of the API, up to and with /v1; not part of an id. `""` in an override takes it away.',
     )
     api_key_env: NonEmpty | None = Field(
         default=None,
@@ -162,9 +184,24 @@ class Model(Declaration):
     )
     limits: Limits = Field(default_factory=Limits)
 
+    @field_validator("endpoint", mode="before")
+    @classmethod
+    def _endpoint_is_taken_away(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("pins", mode="before")
+    @classmethod
+    def _pins_are_found(cls, value: object, info: ValidationInfo) -> object:
+        # The catalog reads its declarations back as JSON; what people write comes as TOML, in Python's types.
+        if info.mode == "python" and value is not None and not isinstance(value, Pins):
+            raise ValueError(
+                "`pins` is not declared: lrm finds out what the files are, and the lock beside a spec keeps it; a commit is "
+                "declared as `revision`"
+            )
+        return value
+
     @model_validator(mode="after")
     def _backend_has_what_it_needs(self, info: ValidationInfo) -> Model:
-        # The catalog reads its declarations back as JSON; what people write comes as TOML, in Python's types.
         if self.backend == "imported" and info.mode == "python":
             raise ValueError("imported models come from `lrm import`, and cannot be declared")
         if self.backend == "http" and self.endpoint is None:
@@ -177,15 +214,11 @@ class Model(Declaration):
                 f"`extra_body` sets `{written[0]}`, which the backend writes itself; `model` is declared beside it, "
                 "and replies are not streamed"
             )
-        key = _key_in(self.extra_body) if info.mode == "python" else None
-        if key is not None:
+        if info.mode == "python":
+            self._holds_no_key()
+        if self.backend in ("http", "vllm") and self.thinking.budget_tokens is not None:
             raise ValueError(
-                f"`extra_body` holds `{key}`, which looks like a key, and would be stored as part of the model's identity; "
-                "name the environment variable that holds the key with `api_key_env`"
-            )
-        if self.backend == "http" and self.thinking.budget_tokens is not None:
-            raise ValueError(
-                "`thinking.budget_tokens` is not sent by backend `http`; use `extra_body` with the field that the server knows"
+                f"`thinking.budget_tokens` is not sent by backend `{self.backend}`; use `extra_body` with the field that the server knows"
             )
         if self.backend == "litellm" and self.endpoint is not None and "/" not in self.model:
             raise ValueError(
@@ -196,4 +229,57 @@ class Model(Declaration):
             raise ValueError("`batch` is only for backend = 'litellm'")
         if self.simulation is not None and self.backend != "simulated":
             raise ValueError("`simulation` is only for backend = 'simulated'")
+        self._runs_as_it_says()
         return self
+
+    def _holds_no_key(self) -> None:
+        """Raise ValueError for a field that looks as if it held a key: what is declared is stored."""
+        key = _key_in(self.extra_body)
+        if key is not None:
+            raise ValueError(
+                f"`extra_body` holds `{key}`, which looks like a key, and would be stored as part of the model's identity; "
+                "name the environment variable that holds the key with `api_key_env`"
+            )
+        for name in ("arguments", "speculative"):
+            key = _key_in(getattr(self.options, name))
+            if key is not None:
+                raise ValueError(
+                    f"`vllm.{name}` holds `{key}`, which looks like a key, and would be stored with the model; "
+                    "the Hub's token is read from HF_TOKEN"
+                )
+
+    def _runs_as_it_says(self) -> None:
+        """Raise ValueError for what only vLLM knows on another backend, and for an engine that vLLM is not."""
+        if self.backend != "vllm":
+            if self.vllm is not None:
+                raise ValueError("`vllm` is only for backend = 'vllm'")
+            if self.engine == SERVER:
+                raise ValueError(f"engine = '{SERVER}' is only for backend = 'vllm'")
+            return
+        if self.engine not in (None, "vllm", SERVER):
+            raise ValueError(f"with backend = 'vllm' the engine is `vllm` or `{SERVER}`, not `{self.engine}`")
+        if self.engine == SERVER and self.endpoint is not None:
+            raise ValueError(
+                f"engine = '{SERVER}' is a server that lrm starts, so it has no `endpoint`; leave out either"
+            )
+        if self.endpoint is not None and self.vllm is not None:
+            raise ValueError(
+                "a server that runs already was told how to run the weights: leave out `vllm` or `endpoint`"
+            )
+        if self.endpoint is None and self.revision is not None and is_folder(self.model):
+            raise ValueError("`model` is a folder, which has no `revision`: it is known by the checksum of its files")
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether lrm itself has to load the weights before the model can be asked."""
+        return self.backend == "vllm" and self.endpoint is None
+
+    @property
+    def pools(self) -> bool:
+        """Whether its engine gives vectors, for a reward judge, and no texts."""
+        return self.options.arguments.get("runner") == "pooling"
+
+    @property
+    def options(self) -> Vllm:
+        """How vLLM runs the weights: as declared, else by its own defaults."""
+        return self.vllm or Vllm()

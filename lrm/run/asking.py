@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from lrm import hashing
 from lrm.backends.base import Call, CallFailure, Reply
-from lrm.backends.open import open_backend
 from lrm.backends.open_files import allow_in_flight
+from lrm.engines.order import arranged
+from lrm.engines.settings import settings_of
 from lrm.errors import LrmError, ModelError
 from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Model
 from lrm.registry.identity import declaration_json, model_identity
+from lrm.registry.models import Limits
 from lrm.run.budget import Account, Expected
 from lrm.run.feed import Affordable, Calls, Feed, Nothing, copy_todo
 from lrm.run.keeper import Keeper
@@ -33,6 +35,12 @@ from lrm.store.merge import merge_segment
 
 if TYPE_CHECKING:
     from lrm.run.batches import BatchLane
+
+
+SEQUENCES = 256
+"""Sequences that vLLM decodes together where nothing is declared."""
+IN_FLIGHT_A_SEQUENCE = 2
+"""Calls that an engine is given for each of them, so that one is ready when another ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,9 @@ def subject_queues(space: Workspace, planned: Plan) -> list[Queue]:
     its other calls.
     """
     space.attach()
-    counts = copy_todo(space.connection) if planned.calls else {}
+    models = space.matrix.models
+    local = [space.model_ns[name] for name, one in models.items() if one.declaration.runs_here]
+    counts = copy_todo(space.connection, by_prefix=local) if planned.calls else {}
     at_provider = open_models(space.connection, "cat.lrm") if planned.at_provider else {}
     space.detach()
     queues = []
@@ -135,6 +145,7 @@ async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders:
     if not lanes:
         assert refused is not None
         raise refused
+    lanes = _in_order(session, lanes)
     session.apply_allowed(lanes)
     _fit_open_files(lanes, watch)
     cards = {queue.id.hex(): _card(queue.name, queue.model) for queue in queues}
@@ -149,7 +160,9 @@ async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders:
         runner.broke(error)
 
     keeper = Keeper(journal, merge, broke, watch.say)
-    runner = session.runner = Runner(lanes, keeper, watch, asked.progress, session.budget, session.log, session.beat)
+    runner = session.runner = Runner(
+        lanes, keeper, watch, asked.progress, session.budget, session.log, session.beat, session.engines
+    )
     session.log.event("round", models=[lane.name for lane in lanes], calls=sum(lane.progress.total for lane in lanes))
     interrupts = _on_interrupt(session, runner)
     try:
@@ -177,6 +190,7 @@ async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders:
 def _lane(session: Session, queue: Queue, progress: ModelProgress) -> Lane:
     """Return an opened lane. Raises ModelError where the model cannot be asked."""
     gate = session.gate(queue.model)
+    runs_here = queue.model.runs_here
     expected = queue.expected or Expected()
     account = session.budget.account(queue.id, queue.label, expected)
     return Lane(
@@ -184,13 +198,29 @@ def _lane(session: Session, queue: Queue, progress: ModelProgress) -> Lane:
         queue.model,
         queue.id.hex(),
         queue.calls,
-        None if queue.by_batches else open_backend(queue.model),
+        None if queue.by_batches or runs_here else session.executor.open(queue.model),
         _batches(session, queue, account) if queue.by_batches else None,
         progress,
         gate,
-        gate.join(queue.model.limits, expected_tokens=expected.tokens),
+        gate.join(_limits(queue.model), expected_tokens=expected.tokens),
         account,
+        settings=settings_of(queue.model) if runs_here else None,
     )
+
+
+def _limits(model: Model) -> Limits:
+    """Return how a model may be asked; an engine is kept full where nothing is declared."""
+    if not model.runs_here or "max_in_flight" in model.limits.model_fields_set:
+        return model.limits
+    most = IN_FLIGHT_A_SEQUENCE * (model.options.max_num_seqs or SEQUENCES) * model.options.data_parallel
+    return model.limits.model_copy(update={"max_in_flight": most})
+
+
+def _in_order(session: Session, lanes: list[Lane]) -> list[Lane]:
+    """Return lanes in the order in which they are driven: those of engines so that few are loaded, the others first."""
+    engines = [lane.settings for lane in lanes if lane.settings is not None]
+    order = arranged(engines, loaded=session.engines.held, later=session.later)
+    return sorted(lanes, key=lambda lane: -1 if lane.settings is None else order.index(lane.settings))
 
 
 def _batches(session: Session, queue: Queue, account: Account) -> BatchLane:
@@ -224,7 +254,7 @@ def _batches(session: Session, queue: Queue, account: Account) -> BatchLane:
 
 def _fit_open_files(lanes: Sequence[Lane], watch: Observer) -> None:
     """Let as many connections be open as calls may be in flight; allow fewer calls where the system allows no more."""
-    wanted = sum(lane.way.cap for lane in lanes if lane.model.backend != "simulated")
+    wanted = sum(lane.way.cap for lane in lanes if lane.model.backend != "simulated" and lane.settings is None)
     allowed = allow_in_flight(wanted)
     if allowed < wanted:
         for lane in lanes:

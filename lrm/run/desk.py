@@ -22,6 +22,7 @@ import orjson
 
 from lrm import clock
 from lrm.errors import CatalogError, MissingError, known_names_hint
+from lrm.run.progress import EngineState
 from lrm.run.wishes import InFlight, Pause, Resume, Stop, Wish, Wishes, append
 from lrm.store.catalog import Catalog
 from lrm.store.live import is_live, live_runs, living
@@ -73,6 +74,8 @@ class LaneState:
     """Why it is not asked any more."""
     waiting: str | None
     """What it waits for."""
+    engine: EngineState | None = None
+    """The engine that it is asked through, while one is loaded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,20 @@ from lrm import clock
 from lrm.backends.base import FailureClass
 from lrm.errors import SpecError
 from lrm.plan import planner, workspace
-from lrm.plan.estimate import check_prices
+from lrm.plan.estimate import check_prices, later
 from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.run.budget import Budget, Caps
 from lrm.run.progress import Observer, Outcome, Silent
 from lrm.spec.lock import Lock, lock_path, read_lock, write_lock
-from lrm.spec.matrix import Matrix, named
+from lrm.spec.matrix import Matrix
 from lrm.store.catalog import Catalog
 from lrm.store.live import live_runs
 from lrm.store.lock import arranging, sharing
 from lrm.store.register import register
 
 if TYPE_CHECKING:
+    from lrm.run.executors import Choice
     from lrm.run.pursuits import Led
     from lrm.run.rounds import Judged
     from lrm.run.session import Session
@@ -40,14 +41,15 @@ def fill(
     retry_failed: bool | Collection[FailureClass] = False,
     observer: Observer | None = None,
     doing: str = "lrm matrix fill",
+    executor: Choice | None = None,
 ) -> Outcome:
     """Ask for every call of the matrix that the catalog lacks, grade what lacks a verdict, and return what was done.
 
     `whole` is the spec's matrix where `matrix` is a part of it (`--only`); `limit` caps the calls; `budget` goes over the
-    spec's own; `retry_failed` asks only for what failed before (of these classes). Other fills may run in the same catalog:
-    what one of them is asking is waited for, not asked again. A first interrupt finishes what is in flight, a second stops
-    at once; neither loses a response. Raises SpecError, BusyError, CatalogError, and ModelError where no model of the matrix
-    can be asked at all.
+    spec's own; `retry_failed` asks only for what failed before (of these classes); `executor` says where calls are carried
+    out, which is here by default. Other fills may run in the same catalog: what one of them is asking is waited for, not
+    asked again. A first interrupt finishes what is in flight, a second stops at once; neither loses a response. Raises
+    SpecError, BusyError, CatalogError, and ModelError where no model of the matrix can be asked at all.
     """
     watch = observer or Silent()
     started = clock.monotonic()
@@ -58,14 +60,15 @@ def fill(
             live = live_runs(
                 catalog
             )  # before the merge: whoever dies after it keeps its claims until they are looked at again
-            if catalog.journal_folder.is_dir():
-                merge_leftovers(catalog, watch)
+            merge_leftovers(catalog, watch, executor)
             space = stack.enter_context(workspace.opened(catalog, matrix, pins or Lock()))
             planned = planner.plan(space, limit=limit, retry_failed=retry_failed, live=live)
             check_prices(space, planned, caps)
+            for note in space.notes:
+                watch.say(note)
             watch.planned(planned)
-            span = register(space, whole or matrix)
-            _write_lock(space, whole or matrix, watch)
+            span = register(space, whole or space.matrix)
+            _write_lock(space, whole or space.matrix, watch)
             reread = reparse_redeclared(space, watch) if space.redeclared else 0
             ungraded = bool(planned.ungraded or reread)
             asks = bool(
@@ -75,15 +78,18 @@ def fill(
                 or planned.at_provider
                 or (ungraded and space.asks_judges)
             )
-            session = begun(stack, space, span, planned, caps, watch, doing) if asks else None
+            session = begun(stack, space, span, planned, caps, watch, doing, executor) if asks else None
         graded = _grade(space) if ungraded else 0
         judged = led = None
         if session is not None:
+            session.later = later(space, "attacks", "judges")
             _ask(session, planned, limit=limit)
             left = None if limit is None else limit - planned.calls
+            session.later = later(space, "judges")
             if planned.pursuits and not session.interrupted:
                 led = _pursue(session, planned, limit=left)
                 left = None if left is None else left - led.asked
+            session.later = frozenset()
             if space.asks_judges and not session.interrupted:
                 judged = _judge(session, planned, limit=left)
         outcome = outcome_of(space, planned, session, judged, graded, led)
@@ -91,7 +97,14 @@ def fill(
 
 
 def begun(
-    stack: ExitStack, space: Workspace, span: int, planned: Plan, caps: Caps, watch: Observer, doing: str
+    stack: ExitStack,
+    space: Workspace,
+    span: int,
+    planned: Plan,
+    caps: Caps,
+    watch: Observer,
+    doing: str,
+    executor: Choice | None = None,
 ) -> Session:
     """Open the session of a fill until the stack closes. The caller holds the turn to number rows."""
     from lrm.run import session
@@ -99,7 +112,7 @@ def begun(
     run = session.new_run()
     desk = stack.enter_context(session.desk_of(space, run, doing, watch))
     session.begin(space, run, span, planned)
-    return stack.enter_context(session.opened(space, run, span, desk, Budget(caps), watch, doing))
+    return stack.enter_context(session.opened(space, run, span, desk, Budget(caps), watch, doing, executor))
 
 
 def _write_lock(space: Workspace, whole: Matrix, watch: Observer) -> None:
@@ -118,20 +131,24 @@ def _kept_pins(whole: Matrix) -> Lock:
         old = read_lock(whole.file)
     except SpecError:
         return Lock()  # only `--update` comes this far with an unreadable lock, and writes it anew
-    return Lock(
-        {name: pin for name, pin in old.prompt_sets.items() if name in whole.prompt_sets},
-        {name: pin for name, pin in old.attacks.items() if name in {named(key) for key in whole.attacks}},
-    )
+    return old.of(whole)
 
 
 # What only some fills need is imported by those: a fill with nothing to do is to be as quick as a plan.
 
 
-def merge_leftovers(catalog: Catalog, watch: Observer) -> None:
-    """Merge what a killed run left in its journal."""
-    from lrm.store.merge import merge_dead
+def merge_leftovers(catalog: Catalog, watch: Observer, executor: Choice | None = None) -> None:
+    """Merge what killed runs left in their journals, and what their workers elsewhere had received."""
+    if catalog.spool_folder.is_dir():
+        from lrm.ray.recover import recover
+        from lrm.run.executors import OnRay
 
-    merge_dead(catalog, say=watch.say)
+        address = executor.address if isinstance(executor, OnRay) else None
+        recover(catalog, watch.say, on_ray=isinstance(executor, OnRay), address=address)
+    if catalog.journal_folder.is_dir():
+        from lrm.store.merge import merge_dead
+
+        merge_dead(catalog, say=watch.say)
 
 
 def reparse_redeclared(space: Workspace, watch: Observer) -> int:

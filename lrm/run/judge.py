@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 
 from lrm import clock
 from lrm.errors import MissingError, known_names_hint
-from lrm.plan.estimate import check_prices, judge_estimates
+from lrm.plan.engines import engine_loads
+from lrm.plan.estimate import check_prices, judge_estimates, runs_here, stages
 from lrm.plan.plan import Plan
 from lrm.plan.planner import match_cells
 from lrm.plan.verdicts import judge_blocks
@@ -19,6 +20,7 @@ from lrm.registry.judges import Judge, Scope
 from lrm.registry.layers import Registry
 from lrm.registry.source import Place
 from lrm.run.budget import Caps
+from lrm.run.executors import Choice
 from lrm.run.fill import begun, merge_leftovers, outcome_of, reparse_redeclared
 from lrm.run.judging import grade_missing
 from lrm.run.progress import Observer, Outcome, Silent
@@ -64,12 +66,13 @@ def judge(
     dry_run: bool = False,
     observer: Observer | None = None,
     doing: str = "lrm judge run",
+    executor: Choice | None = None,
 ) -> Outcome:
     """Have the judges of `bench` grade every response in the current span of a spec or import; return what was done.
 
     `spec` is a name or a spec's file; None where the catalog knows only one. The judges become part of the span, so that
     `rates` and `verdicts` show them. `limit` caps the questions asked, `budget` what they
-    take; `dry_run` only plans. Raises MissingError, SpecError,
+    take; `executor` says where they are asked; `dry_run` only plans. Raises MissingError, SpecError,
     BusyError, CatalogError, ModelError.
     """
     watch = observer or Silent()
@@ -81,8 +84,7 @@ def judge(
             return Outcome(_planned(_open(Workspace(connection, catalog, _matrix(bench, caps)), spec)[0]), None)
     with sharing(catalog, doing), ExitStack() as stack:
         with arranging(catalog):
-            if catalog.journal_folder.is_dir():
-                merge_leftovers(catalog, watch)
+            merge_leftovers(catalog, watch, executor)
             connection = stack.enter_context(bare(catalog))
             space, file = _open(Workspace(connection, catalog, _matrix(bench, caps)), spec)
             planned = _planned(space)
@@ -92,7 +94,7 @@ def judge(
             reread = reparse_redeclared(space, watch) if space.redeclared else 0
             ungraded = bool(planned.ungraded or reread)
             asks = ungraded and space.asks_judges
-            session = begun(stack, space, span, planned, caps, watch, doing) if asks else None
+            session = begun(stack, space, span, planned, caps, watch, doing, executor) if asks else None
         graded = grade_missing(space) if ungraded else 0
         judged = None if session is None else judge_missing(session, planned, limit=limit)
         outcome = outcome_of(space, planned, session, judged, graded)
@@ -146,6 +148,8 @@ def _named(spec: str | None, known: dict[str, tuple[int, str | None]]) -> str:
 
 def _planned(space: Workspace) -> Plan:
     judges = judge_blocks(space, missing={}, most=0)
+    expected = judge_estimates(space, judges)
+    engines = engine_loads(space, stages(space, (), (), expected, judges)) if runs_here(space) else ()
     return Plan(
-        space.matrix.name, (), (), judges, 0, budget=space.matrix.budget, judge_estimates=judge_estimates(space, judges)
+        space.matrix.name, (), (), judges, 0, budget=space.matrix.budget, judge_estimates=expected, engines=engines
     )

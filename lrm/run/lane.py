@@ -18,7 +18,9 @@ from lrm.run.gate import Gate, Turnstile
 from lrm.run.progress import ModelProgress
 
 if TYPE_CHECKING:
+    from lrm.engines.engine import Settings
     from lrm.run.batches import BatchLane
+    from lrm.run.engines import Held
 
 RETRY_LONGEST_S = 60.0
 LONGEST_WAIT_S = 3600.0
@@ -55,7 +57,7 @@ class Lane:
     model_hex: str
     feed: Calls
     backend: Backend | None
-    """What carries out its calls; None where `batches` does."""
+    """What carries out its calls; None where `batches` does, and while its engine is not loaded."""
     batches: BatchLane | None
     progress: ModelProgress
     gate: Gate
@@ -71,6 +73,10 @@ class Lane:
     longest_s: float = 0.0
     """Seconds that the slowest reply took."""
     silence_said: bool = False
+    settings: Settings | None = None
+    """The engine that has to be loaded before it can be asked; None where none has to be."""
+    held: Held | None = None
+    """That engine, while it is there."""
     _drained: bool = False
     _parked: list[tuple[float, int, Try]] = field(default_factory=list)
     _count: itertools.count[int] = field(default_factory=itertools.count)
@@ -79,6 +85,11 @@ class Lane:
     def finished(self) -> bool:
         """Whether nothing is left to be asked, now or later."""
         return self._drained and not self._parked and not self.progress.in_flight
+
+    @property
+    def dead(self) -> bool:
+        """Whether the engine that it asks has died."""
+        return self.held is not None and self.held.engine.died is not None
 
     def next(self, now: float) -> Try | None:
         """Return the next call to ask; None when there is none at this moment.

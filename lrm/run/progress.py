@@ -6,7 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lrm.engines.engine import Load
 from lrm.plan.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What the engine that a model is asked through is doing."""
+
+    device: str | None
+    """As the driver calls it; None is unknown."""
+    gpus: int
+    """0 without a GPU."""
+    load: Load
+    tokens_a_second: float | None
+    """Tokens of replies, of all models that share it, over the last seconds; None while that cannot be told."""
 
 
 @dataclass(slots=True)
@@ -30,7 +44,9 @@ class ModelProgress:
     limit: int | None = None
     """Calls that may be in flight at the moment; None where nothing limits them yet."""
     waiting: str | None = None
-    """What it waits for: a provider that asked for a pause, a quota, a batch; None when it does not."""
+    """What it waits for: a provider that asked for a pause, a quota, a batch, its engine; None when it does not."""
+    engine: EngineState | None = None
+    """The engine that it is asked through; None without one, and while that is not loaded."""
 
     @property
     def left(self) -> int:

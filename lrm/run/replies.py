@@ -32,6 +32,11 @@ INSERT INTO judge_todo
     SELECT model_ix, place, call, messages, replicate, hint FROM incoming_asks i
     WHERE NOT EXISTS (SELECT 1 FROM judge_todo t WHERE t.call = i.call)
 """
+# Questions that begin alike stand side by side, so that an engine finds the beginning in its cache.
+_BY_PREFIX = """
+CREATE OR REPLACE TABLE judge_todo AS
+SELECT * REPLACE (row_number() OVER (ORDER BY model_ix, messages, replicate) AS place) FROM judge_todo
+"""
 # A failure counts where it was met by this fill; an older one is a reason to ask again.
 _FOUND = """
 SELECT l.call, g.id, g.raw, t.status, t.thinking, t.answer, g.finish_reason, g.input_tokens, g.output_tokens,
@@ -118,6 +123,8 @@ class Replies:
 
         `expected` says what one of its calls takes; `at_provider` counts the calls in batches by the model's identity.
         """
+        if any(model.runs_here for model in self._models.values()):
+            self.connection.execute(_BY_PREFIX)
         asked = self.connection.execute("SELECT model_ix, count(*) FROM judge_todo GROUP BY ALL").fetchall()
         waiting = {ix: at_provider[found] for ix, found in enumerate(self._models) if at_provider.get(found)}
         counts = sorted({**dict.fromkeys(waiting, 0), **dict(asked)}.items())

@@ -56,12 +56,9 @@ def judge_missing(session: Session, planned: Plan, *, limit: int | None = None) 
     if asking and lay_out_pending(space, asking, only_run=only_run):
         _rounds(session, planned, asking, judged, limit)
     if scoring and not session.over:
-        from lrm.run.scoring import score_pending
+        from lrm.run.scoring import score_missing
 
-        for n, (judge, scope) in scoring.items():
-            space.attach()
-            if lay_out_pending(space, [n], only_run=only_run):
-                score_pending(space, judge, scope, session.watch, judged.verdicts)
+        score_missing(session, scoring, judged.verdicts, only_run=only_run)
     space.detach()
     return judged
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lrm.backends.base import Call, CallFailure, Reply
 from lrm.backends.price import cost as price
+from lrm.engines.engine import Settings
 from lrm.errors import LrmError
 from lrm.run.budget import Budget
+from lrm.run.engines import Engines
 from lrm.run.gate import LIMITED, OTHER, SERVED, UNREACHED, UNUSED, Closed, Outcome
 from lrm.run.keeper import Keeper, set_within
 from lrm.run.lane import LONGEST_WAIT_S, Lane, Try, pause_s
 from lrm.run.log import RunLog
 from lrm.run.progress import Observer, Progress
+from lrm.run.sharing import drive_engine, engine_state, not_loaded
 from lrm.store.journal import Attempt, Record
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Runner:
     log: RunLog
     beat: Callable[[], None]
     """Called a few times a second while it runs: to hear what it is told, to say how far it is."""
+    engines: Engines
     stopping: bool = False
     abandoned: bool = False
     """Whether calls in flight were given up."""
@@ -52,6 +56,8 @@ class Runner:
     _going: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    halted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when no new call is begun any more."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _fault: BaseException | None = None
 
@@ -63,10 +69,7 @@ class Runner:
             self._going.set()
         self.keeper.begin()
         ticking = asyncio.create_task(self._tick_often())
-        drivers = [
-            asyncio.create_task(self._drive(lane) if lane.batches is None else self._drive_batches(lane, lane.batches))
-            for lane in self.lanes
-        ]
+        drivers = [asyncio.create_task(drive) for drive in self._drives()]
         try:
             await asyncio.gather(*drivers)
         finally:
@@ -92,6 +95,7 @@ class Runner:
             self._close(lane)
         self._room.set()
         self._going.set()
+        self.halted.set()
 
     def abandon(self) -> None:
         """Stop at once: what is in flight is given up."""
@@ -119,9 +123,23 @@ class Runner:
         self._fault = self._fault or error
         self.stop("broken")
 
-    async def _drive(self, lane: Lane) -> None:
+    def _drives(self) -> Iterator[Coroutine[None, None, None]]:
+        """Yield what drives each lane; lanes that share an engine are driven together, in the order of the lanes."""
+        sharing: dict[Settings, list[Lane]] = {}
+        for lane in self.lanes:
+            if lane.settings is not None and lane.batches is None:
+                sharing.setdefault(lane.settings, []).append(lane)
+        for lanes in sharing.values():
+            yield drive_engine(self, lanes)
+        for lane in self.lanes:
+            if lane.batches is not None:
+                yield self._drive_batches(lane, lane.batches)
+            elif lane.settings is None:
+                yield self.drive(lane)
+
+    async def drive(self, lane: Lane) -> None:
         """Let a lane's calls go, one after the other, as soon as each may."""
-        while not self._over(lane) and not lane.finished:
+        while not self.over(lane) and not lane.finished and not lane.dead:
             if not self._going.is_set():
                 await self._going.wait()
                 continue
@@ -175,12 +193,13 @@ class Runner:
             self._keep_attempt(one, result, None)
             self._failed(lane, one, result, time.monotonic())
 
-    def _over(self, lane: Lane) -> bool:
+    def over(self, lane: Lane) -> bool:
+        """Return whether no new call of a lane is begun any more."""
         return self.stopping or lane.progress.stopped is not None
 
     async def _may_begin(self, lane: Lane) -> bool:
         """Return whether a call may go now: the run was not stopped or paused while it waited, and the budget has room."""
-        while not self._over(lane) and self._going.is_set():
+        while not self.over(lane) and self._going.is_set():
             self._room.clear()
             match lane.account.admits():
                 case "yes":
@@ -208,7 +227,7 @@ class Runner:
         """Wait until a call of the lane has ended, a parked one is due, or the run is stopped."""
         lane.bell.clear()
         due = lane.due
-        if due is None or self._over(lane):
+        if due is None or self.over(lane):
             await lane.bell.wait()
         else:
             await set_within(lane.bell, max(0.0, due - time.monotonic()))
@@ -278,7 +297,7 @@ class Runner:
         limits = lane.model.limits
         named = failure.retry_after_s
         if named is not None and named > LONGEST_WAIT_S:
-            self._give_up(lane, f"the provider asks to wait for {named / 3600:.1f} hours: {failure.message}")
+            self.give_up(lane, f"the provider asks to wait for {named / 3600:.1f} hours: {failure.message}")
         again = failure.transient and one.attempts < limits.max_attempts
         pause = pause_s(failure, one.attempts) if again else 0.0
         in_time = limits.deadline_s is None or now + pause - one.began <= limits.deadline_s
@@ -287,7 +306,7 @@ class Runner:
             status=failure.status, ms=round(ms), again_in_s=round(pause, 1) if again and in_time else None,
             said=failure.message,
         )  # fmt: skip
-        if failure.transient and self._over(lane):
+        if failure.transient and self.over(lane):
             return  # the call is left, not failed
         if again and in_time:
             lane.progress.retries += 1
@@ -312,9 +331,9 @@ class Runner:
         lane.failures[failure.kind] = lane.failures.get(failure.kind, 0) + 1
         reason = lane.given_up(failure, now)
         if reason is not None:
-            self._give_up(lane, reason)
+            self.give_up(lane, reason)
 
-    def _give_up(self, lane: Lane, reason: str) -> None:
+    def give_up(self, lane: Lane, reason: str) -> None:
         """Stop asking a model."""
         if lane.progress.stopped is None:
             lane.progress.stopped = reason
@@ -348,15 +367,18 @@ class Runner:
             for lane in self.lanes:
                 self._note_silence(lane)
                 wait = lane.way.wait_s(time.monotonic())
-                if wait > LONGEST_WAIT_S and not self._over(lane):
-                    self._give_up(lane, f"{lane.way.reason}, for {wait / 3600:.1f} hours")
+                if wait > LONGEST_WAIT_S and not self.over(lane):
+                    self.give_up(lane, f"{lane.way.reason}, for {wait / 3600:.1f} hours")
             self._show()
 
     def _show(self) -> None:
         for lane in self.lanes:
             lane.progress.limit = min(lane.way.cap, lane.gate.limit)
-            if lane.batches is None:
+            if lane.settings is not None and lane.held is None:
+                lane.progress.waiting = None if self.over(lane) else not_loaded(self.engines, lane)
+            elif lane.batches is None:
                 lane.progress.waiting = _held_up(lane)
+                lane.progress.engine = None if lane.held is None else engine_state(lane.held)
             elif lane.batches.waiting:
                 lane.progress.waiting = f"{lane.batches.waiting:,} calls at the provider"
         self.progress.budget = self.budget.line() or None
@@ -365,7 +387,12 @@ class Runner:
     def _note_silence(self, lane: Lane) -> None:
         """Say once when calls are in flight and nothing has come back for unusually long."""
         silent = time.monotonic() - (lane.heard_at or self.progress.started)
-        if lane.silence_said or not lane.progress.in_flight or silent < max(SILENCE_S, 4 * lane.longest_s):
+        if (
+            lane.silence_said
+            or not lane.progress.in_flight
+            or lane.held is not None
+            or silent < max(SILENCE_S, 4 * lane.longest_s)
+        ):
             return
         lane.silence_said = True
         self.log.event("silence", model=lane.name, seconds=round(silent), in_flight=lane.progress.in_flight)

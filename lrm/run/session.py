@@ -15,25 +15,30 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from lrm import __version__, clock
 from lrm.backends.pool import Pool, pool_of
-from lrm.errors import LrmError
+from lrm.engines.engine import Executor, Settings
+from lrm.errors import LrmError, ModelError
 from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Model
 from lrm.run.budget import Budget
 from lrm.run.desk import Desk, InFlight, LaneState, Pause, Resume, State, Stop, running
+from lrm.run.executors import Choice, Local, open_executor
 from lrm.run.gate import Gate
 from lrm.run.log import RunLog, Value
 from lrm.run.progress import ModelProgress, Observer
 from lrm.store.claims import claim_cells, drop_claims
+from lrm.store.engines import put_engines
 from lrm.store.live import live_runs
 from lrm.store.register import written
 
 if TYPE_CHECKING:
     from lrm.run.asking import Asked
+    from lrm.run.engines import Engines, Use
     from lrm.run.lane import Lane
     from lrm.run.runner import Runner
 
@@ -75,6 +80,53 @@ class Session:
     """Calls in flight at most, by a glob over models, as it was told from another terminal; later ones count more."""
     runner: Runner | None = None
     """What asks at the moment."""
+    choice: Choice = field(default_factory=Local)
+    """Where calls are carried out."""
+    later: frozenset[Settings] = frozenset()
+    """Engines that later stages of the fill will ask: they are loaded last now, to be kept."""
+    _executor: Executor | None = None
+    _refused: ModelError | None = None
+    """Why there is none."""
+    _engines: Engines | None = None
+
+    @property
+    def executor(self) -> Executor:
+        """What carries out calls. Raises ModelError where it cannot be had, which is tried once."""
+        if self._refused is not None:
+            raise self._refused
+        if self._executor is None:
+            try:
+                self._executor = open_executor(self.choice, self.space.catalog, self.run, self.watch)
+            except ModelError as error:
+                self._refused = error
+                raise
+        return self._executor
+
+    @property
+    def engines(self) -> Engines:
+        """The engines of the session."""
+        if self._engines is None:
+            from lrm.run.engines import Engines
+
+            self._engines = Engines(lambda: self.executor, self._engine_log, self.watch.say, self.log)
+        return self._engines
+
+    @property
+    def uses(self) -> list[Use]:
+        """The engines that were started."""
+        return [] if self._engines is None else self._engines.uses
+
+    def close(self) -> None:
+        """Free every engine, and what carries out calls."""
+        if self._engines is not None:
+            self.loop.run(self._engines.close())
+        if self._executor is not None:
+            self.loop.run(self._executor.close())
+
+    def _engine_log(self, label: str) -> Path:
+        """Return the file that takes what an engine prints."""
+        name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in label)
+        return self.space.catalog.runs_folder / f"{self.run}.engine-{len(self.uses)}-{name[:60]}.log"
 
     @property
     def over(self) -> bool:
@@ -84,7 +136,7 @@ class Session:
     def gate(self, model: Model) -> Gate:
         """Return the gate of a model's provider and key."""
         pool = pool_of(model)
-        return self.gates.setdefault(pool, Gate(paced=model.backend != "simulated"))
+        return self.gates.setdefault(pool, Gate(paced=model.backend != "simulated" and not model.runs_here))
 
     def hear(self) -> None:
         """Do what other processes have asked for."""
@@ -205,12 +257,19 @@ def begin(space: Workspace, run: str, span: int, plan: Plan) -> None:
 
 @contextmanager
 def opened(
-    space: Workspace, run: str, span: int, desk: Desk, budget: Budget, watch: Observer, doing: str
+    space: Workspace,
+    run: str,
+    span: int,
+    desk: Desk,
+    budget: Budget,
+    watch: Observer,
+    doing: str,
+    choice: Choice | None = None,
 ) -> Iterator[Session]:
     """Open the session of a run that was begun; at its end the catalog says what came of it."""
     log = RunLog(desk.log_file, say=watch.say)
     with asyncio.Runner() as loop:
-        session = Session(run, space, span, watch, budget, desk, log, loop, doing)
+        session = Session(run, space, span, watch, budget, desk, log, loop, doing, choice=choice or Local())
         log.event("begin", run=run, spec=space.matrix.name, lrm=__version__, host=socket.gethostname(), pid=os.getpid())
         session.broken = True
         try:
@@ -220,7 +279,10 @@ def opened(
             session.interrupted = True
             raise
         finally:
-            _end(session)
+            try:
+                session.close()
+            finally:
+                _end(session)
 
 
 def _end(session: Session) -> None:
@@ -241,6 +303,7 @@ def _end(session: Session) -> None:
                 totals["input_tokens"], totals["output_tokens"], totals["cost"], session.run,
             ],
         )  # fmt: skip
+        put_engines(connection, session.run, session.uses)
         drop_claims(connection, session.run, live_runs(session.space.catalog) - {session.run})
 
 
@@ -259,5 +322,5 @@ def _lane_state(one: ModelProgress) -> LaneState:
     return LaneState(
         label=one.model, total=one.total, done=one.done, blocked=one.blocked, failed=one.failed, in_flight=one.in_flight,
         limit=one.limit, retries=one.retries, input_tokens=one.input_tokens, output_tokens=one.output_tokens,
-        cost=one.cost, stopped=one.stopped, waiting=one.waiting,
+        cost=one.cost, stopped=one.stopped, waiting=one.waiting, engine=one.engine,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -31,6 +32,8 @@ class Located(Generic[D_co]):
     """Line on which its table begins, for error messages."""
     table: tuple[str, ...] = ()
     """Keys of the tables around it in the file; empty where the file is the declaration."""
+    written: Mapping[str, Path] = field(default_factory=dict, hash=False)
+    """The files in which single keys of a model were written (dotted), where overrides mix several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,11 @@ ONLY: dict[str, Kind] = {
 _ANCHORS: tuple[Keys, ...] = (("file",), ("artifact", "file"), ("rows",), ("hub",))
 """Keys whose author's file a declaration counts as written in, where overrides and `extends` mix several."""
 
+_FILES: tuple[Keys, ...] = (
+    ("model",), ("chat_template",), ("vllm", "tokenizer"), ("vllm", "adapter"), ("vllm", "speculative"),
+)  # fmt: skip
+"""Keys of a model that may name a folder or file, read from beside the file in which the key itself is written."""
+
 
 def resolve(
     path: Path,
@@ -259,8 +264,9 @@ class _Declarations:
             source = source.with_over(layer)
         declaration: Any = validate(source, TYPES[kind], name=f"{WORDS[kind]} `{name}`")
         origin, table = _written_in(source)
+        written = {".".join(map(str, keys)): source.origin(keys).document.file for keys in _FILES if kind == "models"}
         return Located(
-            name, declaration, origin.document.file, origin.document.place(table).line, tuple(map(str, table))
+            name, declaration, origin.document.file, origin.document.place(table).line, tuple(map(str, table)), written
         )
 
 

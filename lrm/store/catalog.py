@@ -43,6 +43,11 @@ class Catalog:
         return self.path.with_name(self.path.name + ".journal")
 
     @property
+    def spool_folder(self) -> Path:
+        """Folder of what workers elsewhere received for fills that run, or that died before it came to them."""
+        return self.path.with_name(self.path.name + ".spool")
+
+    @property
     def runs_folder(self) -> Path:
         """Folder of what fills say of themselves and are told while they run, and of their logs."""
         return self.path.with_name(self.path.name + ".runs")

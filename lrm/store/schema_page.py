@@ -22,6 +22,7 @@ TABLES = {
     "renderings": "what an attack made of a prompt; `messages_n` is NULL where the attack has nothing for it, and 0 until an attack "
     "with other models in it has ended",
     "pursuits": "how an attack with other models in it ended for a prompt: the best attempt's score, and every attempt in `history`",
+    "engines": "an engine that a fill loaded: local weights, where they ran, what it took to load them, what they gave",
     "calls": "what was asked of a model; `generation_n` is the first response received, NULL while there is none",
     "generations": "a response, with the provider's payload in `raw`; a call asked twice may have two",
     "failures": "a call that failed for good in one run; never deleted, and never counted as filled",

@@ -65,7 +65,7 @@ def asking(name: GuardFormat = "llama-guard-3", model: Located[Model] | None = N
 
 
 def over(server: Server, backend: str, **fields: Any) -> Located[Model]:
-    name = "guard" if backend == "http" else "hosted_vllm/guard"
+    name = "hosted_vllm/guard" if backend == "litellm" else "guard"
     return guard_model(server.url, **{"backend": backend, "model": name, **fields})
 
 
@@ -146,11 +146,12 @@ async def test_log_probs_of_the_word_that_decides_are_read(
 
 @pytest.mark.parametrize("format", ["llama-guard-3", "llama-guard-4", "qwen3guard", "shieldgemma"])
 async def test_a_chat_that_ends_with_the_response_is_no_prefill(server: Server, format: GuardFormat) -> None:  # noqa: A002
-    for backend in ("http", "litellm"):
+    for backend in ("http", "litellm", "vllm"):
         await verdict_of(asking(format, over(server, backend), transport="chat"), saying("Yes"))
-    plain, through_litellm = server.bodies()
-    assert [one["role"] for one in plain["messages"]] == ["user", "assistant"]
-    assert (plain["continue_final_message"], plain["add_generation_prompt"]) == (False, True)
+    plain, through_litellm, own = server.bodies()
+    for body in (plain, own):
+        assert [one["role"] for one in body["messages"]] == ["user", "assistant"]
+        assert (body["continue_final_message"], body["add_generation_prompt"]) == (False, True)
     assert "continue_final_message" not in through_litellm
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,13 @@ import pytest
 from pydantic import ValidationError
 
 from lrm import hashing
+from lrm.engines.engine import Settings
+from lrm.engines.settings import settings_of
 from lrm.errors import MissingError
 from lrm.judges.reward import harm_of, reward_identity
+from lrm.judges.reward_vllm import weights_of
 from lrm.registry.judges import Number, RewardJudge, is_folder
+from lrm.spec.matrix import Located
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ATTRIBUTES = ["helpful", "safe"]
@@ -169,3 +174,105 @@ except ModelError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "pip install 'lrm[reward]'" in done.stdout
+
+
+# --- by vLLM ----------------------------------------------------------------------------------------------------------
+
+ANCHORS = {"refuses": ["I cannot help with that."]}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"engine": "llama.cpp"}, "engine"),
+        ({"vllm": {"memory": 0.5}}, "`vllm` is only for engine = 'vllm'"),
+        ({"head": "reward"}, "`head = 'reward'` needs engine = 'vllm'"),
+        ({"engine": "vllm", "output": "rewards"}, "`output` is for engine = 'transformers'"),
+        ({"engine": "vllm", "device": "cuda:1"}, "`device` is for engine = 'transformers'"),
+        ({"engine": "vllm", "head": "other"}, "head"),
+        ({"engine": "vllm", "anchors": ANCHORS}, "`anchors` and `head = 'embedding'` belong together"),
+        ({"engine": "vllm", "head": "embedding"}, "`anchors` and `head = 'embedding'` belong together"),
+        ({"engine": "vllm", "head": "embedding", "anchors": ANCHORS}, "their names are the attributes"),
+        ({"engine": "vllm", "vllm": {"memory": 2}}, "memory"),
+        ({"engine": "vllm", "vllm": {"arguments": {"runner": "generate"}}}, "`arguments` sets `runner`"),
+        ({"engine": "vllm", "vllm": {"arguments": {"api_key": "secret"}}}, "looks like a key"),
+    ],
+)
+def test_an_engine_that_cannot_do_what_is_declared_is_refused(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        judge(**more)
+
+
+def embedding(**more: Any) -> RewardJudge:
+    return judge(**{"engine": "vllm", "head": "embedding", "attributes": [], "anchors": ANCHORS, **more})
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"anchors": {"refuses": []}}, "`anchors` has no text for `refuses`"),
+        ({"activation": "softmax"}, "similarities have none"),
+        ({"show_prompt": True}, "an embedding is of the response alone"),
+        ({"score": "mild", "scale": {"low": 0, "high": 1}}, "`mild`, which is not among `anchors`"),
+    ],
+)
+def test_anchors_that_cannot_be_meant_are_refused(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        embedding(**more)
+
+
+def test_an_embedding_is_of_the_response_alone() -> None:
+    assert embedding().show_prompt is False
+    assert embedding(score="refuses", scale={"low": 0, "high": 1}).score == "refuses"
+
+
+def test_an_engine_that_is_not_declared_changes_no_id() -> None:
+    told = judge(score="safe", scale={"low": 0, "high": 2})
+    found = hashing.digest("j1", reward_identity(told)).hex()
+    assert found == "de9ae15924737db18dd03ed72da6018320f2d0753a0e89c8e4938e8ca146be8e"
+    assert reward_identity(judge(engine="transformers")) == reward_identity(judge())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (judge(), judge(engine="vllm")),
+        (judge(engine="vllm"), judge(engine="vllm", head="reward")),
+        (judge(engine="vllm"), judge(engine="vllm", vllm={"arguments": {"quantization": "fp8"}})),
+        (embedding(), embedding(anchors={"refuses": ["I will not."]})),
+        (embedding(), embedding(anchors={"declines": ANCHORS["refuses"]})),
+    ],
+)
+def test_what_an_engine_reads_makes_another_judge(one: RewardJudge, other: RewardJudge) -> None:
+    assert reward_identity(one) != reward_identity(other)
+
+
+def test_where_an_engine_finds_room_does_not() -> None:
+    room = {"memory": 0.4, "tensor_parallel": 2, "max_num_seqs": 8, "enforce_eager": True, "start_timeout_s": 60}
+    assert reward_identity(judge(engine="vllm", vllm=room)) == reward_identity(judge(engine="vllm"))
+
+
+def test_the_modules_of_an_embedding_model_are_part_of_a_folder(tmp_path: Path) -> None:
+    pooling = tmp_path / "model" / "1_Pooling"
+    pooling.mkdir(parents=True)
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
+    (pooling / "config.json").write_text('{"pooling_mode_mean_tokens": true}', encoding="utf-8")
+    one = embedding(checkpoint="./model", revision=None)
+    before = reward_identity(one, beside=tmp_path)
+    (pooling / "config.json").write_text('{"pooling_mode_cls_token": true}', encoding="utf-8")
+    assert reward_identity(one, beside=tmp_path) != before
+
+
+def test_judges_that_are_asked_otherwise_share_their_weights(tmp_path: Path) -> None:
+    def settings(**more: Any) -> Settings:
+        one = judge(checkpoint="./model", revision=None, engine="vllm", **more)
+        return settings_of(weights_of(Located("one", one, tmp_path / "judge.toml")))
+
+    plain = settings()
+    assert settings(show_prompt=False, head="reward", activation="sigmoid", unsafe_from=0.2) == plain
+    assert settings(max_length=16) != plain
+    assert settings(dtype="float32") != plain
+    arguments = json.loads(plain.arguments)
+    assert arguments["runner"] == "pooling"
+    assert arguments["enable_prefix_caching"] is False
+    assert arguments["model"] == str(tmp_path / "model")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lrm.browse.runs import SILENT_S, Desks, Failure, Sight
+from lrm.engines.words import doing
 from lrm_tui.screens.matrix_text import short
 from lrm_tui.screens.monitor_lines import Piece, TextLine, line
 
@@ -225,6 +226,8 @@ def _lanes(lanes: tuple[LaneState, ...], width: int, *, old: bool) -> list[TextL
             tail.append(Piece(f"  {lane.waiting}", "warn"))
         elif _left(lane) and not old:
             tail.append(Piece(f"  {lane.in_flight:,}{limit} in flight", "dim"))
+            if lane.engine is not None and (busy := doing(lane.engine)):
+                tail.append(Piece(f"  {busy}", "dim"))
         if lane.retries:
             tail.append(Piece(f"  {lane.retries:,} retries", "dim"))
         lines.append(line(f"{label:<{name}} ", *bar(lane.done, lane.failed, lane.total, room), *tail))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lrm.engines.words import engines_line
 from lrm.errors import MissingError
 from lrm_tui.screens.matrix_text import short
 from lrm_tui.screens.monitor_lines import Piece, TextLine, line
@@ -191,7 +192,8 @@ class PlanState:
         cost += f"   tokens {tokens}"
         if plan.budget:
             cost += f"   budget: {plan.budget.said()}"
-        return [line(*first), line("  ".join(calls)), line(cost)]
+        engines = [line(engines_line(plan))] if plan.engines else []
+        return [line(*first), line("  ".join(calls)), line(cost), *engines]
 
     def tree(self, width: int) -> Iterator[TextLine]:
         """Give the lines of the tree."""

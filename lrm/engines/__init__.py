@@ -1,0 +1,1 @@
+"""Engines: local weights loaded so that models can be asked."""

@@ -1,0 +1,1 @@
+"""Calls carried out by actors on a Ray cluster. Only what starts one imports `ray`."""
