@@ -105,7 +105,9 @@ def test_without_a_network_the_cache_is_good_only_when_no_shard_is_missing(
 ) -> None:
     index = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}).encode()
     sharded = {"config.json": b"{}", "model.safetensors.index.json": index}
-    commit = repository(hub, {**sharded, "model-1.safetensors": safetensors(b"1"), "model-2.safetensors": safetensors(b"2")})
+    commit = repository(
+        hub, {**sharded, "model-1.safetensors": safetensors(b"1"), "model-2.safetensors": safetensors(b"2")}
+    )
     found = files_of(declared(revision=commit))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert files_of(declared(revision=commit)) == found
