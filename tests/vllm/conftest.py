@@ -65,3 +65,11 @@ async def engine(declares: engines.Declares, tmp_path_factory: pytest.TempPathFa
     """Return an engine of the tiny checkpoint that all tests share; what a test asks of it must not end it."""
     async with engines.running(declares(), tmp_path_factory.mktemp("engine") / "engine.log") as started:
         yield started
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny: Path) -> Path:
+    """Return a working folder with the tiny checkpoint in it, and its chat template in a file."""
+    (tmp_path / "tiny").symlink_to(tiny, target_is_directory=True)
+    (tmp_path / "template.jinja").write_text(tiny_model.TEMPLATE, encoding="utf-8")
+    return tmp_path
