@@ -185,6 +185,11 @@ async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders:
     )
     asked.interrupted = session.interrupted
     session.publish()
+    none = [
+        lane.refused for lane in lanes if lane.refused is not None and not lane.progress.done + lane.progress.failed
+    ]
+    if len(none) == len(lanes):
+        raise none[0]
 
 
 def _lane(session: Session, queue: Queue, progress: ModelProgress) -> Lane:

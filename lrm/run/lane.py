@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import tenacity
 
 from lrm.backends.base import Backend, Call, CallFailure, FailureClass
+from lrm.errors import ModelError
 from lrm.registry.declarations import Model
 from lrm.run.budget import Account
 from lrm.run.feed import Calls
@@ -77,6 +78,8 @@ class Lane:
     """The engine that has to be loaded before it can be asked; None where none has to be."""
     held: Held | None = None
     """That engine, while it is there."""
+    refused: ModelError | None = None
+    """Why that engine did not start, or cannot be asked so."""
     _drained: bool = False
     _parked: list[tuple[float, int, Try]] = field(default_factory=list)
     _count: itertools.count[int] = field(default_factory=itertools.count)

@@ -27,7 +27,7 @@ async def drive_engine(runner: Runner, lanes: Sequence[Lane]) -> None:
             held = await _entered(runner, alive[0])
         except ModelError as error:
             for lane in alive:
-                runner.give_up(lane, str(error))
+                _refuse(runner, lane, error)
             return
         if held is None:
             return
@@ -76,7 +76,13 @@ def _open(runner: Runner, lane: Lane, held: Held) -> None:
     try:
         lane.backend = held.engine.backend(lane.model)
     except ModelError as error:
-        runner.give_up(lane, str(error))
+        _refuse(runner, lane, error)
+
+
+def _refuse(runner: Runner, lane: Lane, error: ModelError) -> None:
+    """Give a lane up that cannot be asked at all."""
+    lane.refused = error
+    runner.give_up(lane, str(error))
 
 
 def not_loaded(engines: Engines, lane: Lane) -> str | None:

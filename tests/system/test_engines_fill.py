@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lrm.errors import ModelError
 from lrm.plan.plan import Plan
 from lrm.registry.declarations import Model
 from lrm.run import session as sessions
@@ -101,6 +102,13 @@ def test_one_that_does_not_start_leaves_its_calls_and_the_others_go_on(executor:
     assert any("one: its other calls are not made: there is no checkpoint" in line for line in watch.lines)
     executor.refuses.clear()
     assert fill(matrix("one", "two"), catalog).done == 20
+
+
+def test_where_none_starts_the_fill_says_so_as_it_does_of_servers(executor: Executor, tmp_path: Path) -> None:
+    executor.refuses |= {"org/one": "there is no checkpoint org/one", "org/two": "there is no GPU"}
+    with pytest.raises(ModelError, match="there is no checkpoint org/one"):
+        fill(matrix("one", "two"), Catalog(tmp_path / "catalog.duckdb"))
+    assert executor.log[-1] == "close"
 
 
 def test_one_that_dies_is_started_again_and_nothing_is_lost(executor: Executor, tmp_path: Path) -> None:
