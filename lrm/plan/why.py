@@ -200,8 +200,28 @@ def _explain(connection: duckdb.DuckDBPyConnection, key: _Key) -> Why:
             "no response in the catalog has this key"
             if nearest is None
             else f"no response has this key; the nearest differs in {', '.join(one.field for one in nearest.differs)}"
-        )
+        ) + _engine(connection, key)
     return Why(hashing.show("c1", call), state, explanation, parts, _cells(connection, key), nearest)
+
+
+def _engine(connection: duckdb.DuckDBPyConnection, key: _Key) -> str:
+    """Return, as the end of a sentence, why the engine of a model that runs here did not answer; empty where it did."""
+    rows = connection.execute(
+        """
+        SELECT e.fault, e.started_at, e.load_s FROM cat.lrm.engines e
+        WHERE e.checkpoint IN (
+            SELECT json_extract_string(declaration, '$.model')
+            FROM (SELECT n, declaration FROM cat.lrm.models UNION ALL SELECT n, declaration FROM new_models) WHERE n = ?
+        )
+        ORDER BY e.started_at DESC LIMIT 1
+        """,
+        [key.model_n],
+    ).fetchall()
+    if not rows or rows[0][0] is None:
+        return ""
+    fault, started_at, load_s = rows[0]
+    how = "did not start" if load_s is None else "died"
+    return f"; its engine {how}, {started_at:%Y-%m-%d %H:%M} UTC: {fault}"
 
 
 def _not_known(key: _Key, model: str) -> Why:

@@ -6,6 +6,7 @@ The engines themselves are tested for real in tests/vllm.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from lrm.errors import ModelError
 from lrm.plan.plan import Plan
+from lrm.plan.why import why
 from lrm.registry.declarations import Model
 from lrm.run import session as sessions
 from lrm.run.fill import fill
@@ -100,6 +102,8 @@ def test_one_that_does_not_start_leaves_its_calls_and_the_others_go_on(executor:
     outcome = fill(matrix("one", "two"), catalog, observer=watch)
     assert (outcome.done, outcome.failed, outcome.left) == (20, 0, 20)
     assert any("one: its other calls are not made: there is no checkpoint" in line for line in watch.lines)
+    said = why(catalog, "one/set/1/none").explanation
+    assert re.search(r"its engine did not start, \d{4}-\d\d-\d\d \d\d:\d\d UTC: there is no checkpoint org/one$", said)
     executor.refuses.clear()
     assert fill(matrix("one", "two"), catalog).done == 20
 
