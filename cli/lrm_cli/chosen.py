@@ -73,7 +73,7 @@ def planned(
     from lrm.plan import planner, workspace
     from lrm.plan.estimate import check_prices
 
-    with workspace.opened(catalog, chosen.matrix, chosen.pins) as space:
+    with workspace.opened(catalog, chosen.matrix, chosen.pins, say=say) as space:
         plan = planner.plan(space, limit=limit, retry_failed=retry_failed)
         check_prices(space, plan, plan.budget)
         for note in space.notes:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from lrm.engines.folders import PICKLED, READ, file_digest, folder_at, folder_digest
+from lrm.engines.folders import PICKLED, READ, bytes_to_read, file_digest, folder_at, folder_digest
 from lrm.engines.hub_files import COMMIT, HubError, Trouble, fetched, known_commit
 from lrm.engines.weights import fault_of
 from lrm.errors import ModelError
@@ -25,6 +25,8 @@ PATTERNS = (*READ, "*.tiktoken", "tokenizer.model.*", "additional_chat_templates
 """Names of the files that vLLM reads of a checkpoint, an adapter or a tokenizer."""
 _TEXT = tuple(pattern for pattern in PATTERNS if pattern != "*.safetensors")
 
+LONG_BYTES = 2 * 10**9
+"""Bytes from which on it is said that they are read."""
 _FOLDER_HINT = (
     "what begins with `./`, `../`, `~/` or `/` is a folder, read relative to its declaration; anything else is the id of a "
     "model on the Hub"
@@ -121,9 +123,14 @@ def checkpoint_at(what: str, name: str, beside: Path | None) -> Path:
     return path
 
 
-def digest_of(folder: Path, *, code: bool) -> str:
-    """Return the hex SHA-256 over the files of a folder that vLLM reads. Raises ModelError for one that cannot be read."""
+def digest_of(folder: Path, *, code: bool, say: Callable[[str], None] | None = None) -> str:
+    """Return the hex SHA-256 over the files of a folder that vLLM reads. Raises ModelError for one that cannot be read.
+
+    `say` is told where that takes long.
+    """
     try:
+        if say is not None and (size := bytes_to_read(folder, code=code, patterns=PATTERNS)) >= LONG_BYTES:
+            say(f"reading {size / 1e9:.0f} GB in {folder} to know its checksum, which is remembered")
         return folder_digest(folder, code=code, patterns=PATTERNS)
     except OSError as error:
         raise _unreadable(error) from error

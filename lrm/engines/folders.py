@@ -62,6 +62,12 @@ def folder_digest(folder: Path, *, code: bool, patterns: tuple[str, ...] = READ)
     return whole.hexdigest()
 
 
+def bytes_to_read(folder: Path, *, code: bool, patterns: tuple[str, ...] = READ) -> int:
+    """Return how many bytes `folder_digest` would read now: those of files whose digest is not remembered. Raises OSError."""
+    known = _Remembered()
+    return sum(path.stat().st_size for path in _files(folder, patterns, code=code) if known.kept(path) is None)
+
+
 def file_digest(path: Path) -> str:
     """Return the hex SHA-256 of a file. Raises OSError."""
     with path.open("rb") as file:
@@ -85,18 +91,22 @@ class _Remembered:
 
     def digest(self, path: Path) -> str:
         """Return a file's hex SHA-256."""
-        stat = path.stat()
-        if stat.st_size < _REMEMBERED_FROM:
+        if path.stat().st_size < _REMEMBERED_FROM:
             return file_digest(path)
-        name = os.path.realpath(path)
-        marks = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-        kept = self._known.get(name)
-        if isinstance(kept, list) and kept[:-1] == marks and isinstance(kept[-1], str):
-            return kept[-1]
+        kept = self.kept(path)
+        if kept is not None:
+            return kept
+        name, marks = _marks(path)
         digest = _digest(name, *marks)
         if time.time_ns() - max(marks[1:]) > _SETTLED_NS:
             self._new[name] = [*marks, digest]
         return digest
+
+    def kept(self, path: Path) -> str | None:
+        """Return the digest of a file that is as it was when it was read; None where it has to be read."""
+        name, marks = _marks(path)
+        kept = self._known.get(name)
+        return kept[-1] if isinstance(kept, list) and kept[:-1] == marks and isinstance(kept[-1], str) else None
 
     def save(self) -> None:
         """Write what is new; a folder that cannot be written is left alone."""
@@ -117,6 +127,12 @@ class _Remembered:
         except (OSError, orjson.JSONDecodeError):
             return {}
         return content if isinstance(content, dict) else {}
+
+
+def _marks(path: Path) -> tuple[str, list[int]]:
+    """Return what a file is known by: where it is, its size and times."""
+    stat = path.stat()
+    return os.path.realpath(path), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def cache_folder() -> Path:

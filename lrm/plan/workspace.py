@@ -6,7 +6,7 @@ copies them over when a fill begins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -143,14 +143,17 @@ def bare(catalog: Catalog) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def opened(catalog: Catalog, matrix: Matrix, pins: Lock) -> Iterator[Workspace]:
+def opened(
+    catalog: Catalog, matrix: Matrix, pins: Lock, *, say: Callable[[str], None] | None = None
+) -> Iterator[Workspace]:
     """Open a workspace for a matrix: declarations numbered, prompts loaded and rendered where the catalog lacks them.
 
+    `say` is told of what takes long.
     Raises SpecError for a prompt set or artifact that cannot be used, BusyError when the catalog stays locked.
     """
     with bare(catalog) as connection:
         space = Workspace(connection, catalog, matrix)
-        _pin_models(space, pins)
+        _pin_models(space, pins, say)
         _add_models(space)
         _add_attacks(space, pins)
         _add_prompt_sets(space, pins)
@@ -162,7 +165,7 @@ def opened(catalog: Catalog, matrix: Matrix, pins: Lock) -> Iterator[Workspace]:
         yield space
 
 
-def _pin_models(space: Workspace, pins: Lock) -> None:
+def _pin_models(space: Workspace, pins: Lock, say: Callable[[str], None] | None = None) -> None:
     """Find out what the files of models that run here are: part of their ids."""
     matrix = space.matrix
     models = (*matrix.models.values(), *matrix.judge_models.values(), *matrix.attack_models.values())
@@ -170,7 +173,7 @@ def _pin_models(space: Workspace, pins: Lock) -> None:
         return
     from lrm.spec.pinned import pin_models
 
-    found = pin_models(matrix, pins)
+    found = pin_models(matrix, pins, say=say)
     space.matrix = found.matrix
     space.resolved.models |= found.models
     space.notes += found.notes

@@ -61,7 +61,7 @@ def fill(
                 catalog
             )  # before the merge: whoever dies after it keeps its claims until they are looked at again
             merge_leftovers(catalog, watch, executor)
-            space = stack.enter_context(workspace.opened(catalog, matrix, pins or Lock()))
+            space = stack.enter_context(workspace.opened(catalog, matrix, pins or Lock(), say=watch.say))
             planned = planner.plan(space, limit=limit, retry_failed=retry_failed, live=live)
             check_prices(space, planned, caps)
             for note in space.notes:

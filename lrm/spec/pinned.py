@@ -41,16 +41,16 @@ class Pinned:
     """What could not be found out, in sentences without their full stop."""
 
 
-def pin_models(matrix: Matrix, lock: Lock) -> Pinned:
+def pin_models(matrix: Matrix, lock: Lock, *, say: Callable[[str], None] | None = None) -> Pinned:
     """Return a matrix with pinned models; the same object where none of its models runs here or all are pinned.
 
-    Raises SpecError for a folder or file that is not what the lock says.
+    `say` is told of files that take long to read. Raises SpecError for a folder or file that is not what the lock says.
     """
     groups = (matrix.models, matrix.judge_models, matrix.attack_models)
     wanted = {one.name: one for group in groups for one in group.values() if lacks_pins(one.declaration)}
     if not wanted:
         return Pinned(matrix)
-    pinner = _Pinner(moving=lock.moving)
+    pinner = _Pinner(moving=lock.moving, say=say)
     found = {name: pinner.pins(one, lock.models.get(name, {})) for name, one in wanted.items()}
 
     def pinned(models: Mapping[str, Located[Model]]) -> dict[str, Located[Model]]:
@@ -72,7 +72,7 @@ def pin_model(located: Located[Model], *, ask: bool = True, say: Callable[[str],
     """Return one model with pins, without a spec or its lock; `ask` lets the Hub be asked. Others come back as they are."""
     if not lacks_pins(located.declaration):
         return located
-    pinner = _Pinner(ask=ask)
+    pinner = _Pinner(ask=ask, say=say)
     pinned = _with(located, pinner.pins(located, {}))
     if say is not None:
         for note in pinner.notes:
@@ -156,6 +156,7 @@ class _Pinner:
 
     moving: bool = False
     ask: bool = True
+    say: Callable[[str], None] | None = None
     notes: list[str] = field(default_factory=list)
     _silent: str | None = None
     """Why the Hub gives no answer."""
@@ -186,7 +187,7 @@ class _Pinner:
                 sha256 = template_digest(template_at(name, beside))
             else:
                 code = located.declaration.options.trust_remote_code
-                sha256 = digest_of(checkpoint_at(part, name, beside), code=code)
+                sha256 = digest_of(checkpoint_at(part, name, beside), code=code, say=self.say)
         except ModelError as error:
             # A plan may be made where the files are not: what the lock knows of them keeps the ids.
             self._note(located, error.message, kept)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lrm.engines import folders, hub_files
+from lrm.engines import checkpoint, folders, hub_files
 from lrm.engines.checkpoint import files_of, placed
 from lrm.engines.settings import arguments_of, settings_of
 from lrm.errors import ModelError
@@ -324,3 +324,17 @@ def test_a_revision_is_no_path_out_of_the_cache(hub: HubServer, tmp_path: Path) 
     assert hub_files.known_commit("org/tiny", "../stray") is None
     (tmp_path / "hf" / "hub" / "models--org--tiny" / "refs" / "main").write_text("a" * 40)
     assert hub_files.known_commit("org/tiny", None) == "a" * 40
+
+
+def test_what_takes_long_to_read_is_said_until_it_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(checkpoint, "LONG_BYTES", 2**20)
+    big = folder(tmp_path / "big", {"config.json": b"{}", "model.safetensors": safetensors(BYTES * 200)})
+    os.utime(big / "model.safetensors", (1, 1))
+    monkeypatch.setattr(folders, "_SETTLED_NS", -(1 << 62))
+    said: list[str] = []
+    for _ in range(2):
+        checkpoint.digest_of(big, code=False, say=said.append)
+    assert said == [f"reading 0 GB in {big} to know its checksum, which is remembered"]
