@@ -6,6 +6,7 @@ The engines themselves are tested for real in tests/vllm.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +59,9 @@ class _Backend:
         if engine.died is not None:
             raise CallFailure("server", engine.died)
         engine.load = Load(output_tokens=engine.load.output_tokens + 1)
-        return Reply('{"choices":[{"finish_reason":"stop","message":{"role":"assistant","content":"Yes."}}]}')
+        said = f"You said: {json.loads(call.messages)[-1]['content']}"
+        message = {"role": "assistant", "content": said}
+        return Reply(json.dumps({"choices": [{"finish_reason": "stop", "message": message}]}))
 
     async def close(self) -> None:
         """Leave the engine as it is."""

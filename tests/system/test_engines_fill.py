@@ -144,6 +144,15 @@ def test_calls_that_begin_alike_go_side_by_side(executor: Executor, tmp_path: Pa
     assert [json.loads(messages)[0]["content"] for messages in executor.asked] == sorted(texts)
 
 
+def test_questions_of_a_judge_that_begin_alike_go_side_by_side(executor: Executor, tmp_path: Path) -> None:
+    fill(matrix("one", judge="judge"), Catalog(tmp_path / "catalog.duckdb"))
+    assert loads(executor) == ["start one", "start judge"]
+    questions = executor.asked[len(PROMPTS) :]
+    assert len(set(questions)) >= len(PROMPTS)
+    rounds = [index for index in range(1, len(questions)) if questions[index] < questions[index - 1]]
+    assert len(rounds) <= 1  # a second round asks again for what could not be read
+
+
 def test_a_plan_tells_the_hours_by_what_was_measured(executor: Executor, tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "catalog.duckdb")
     spec = matrix("one", tensor_parallel=4)
