@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from lrm.backends import price
-from lrm.engines.engine import Settings
-from lrm.engines.settings import settings_of
 from lrm.errors import SpecError
 from lrm.judges.open import OpenJudge, open_judge
-from lrm.plan.engines import Wanted
 from lrm.plan.plan import Estimate, JudgeBlock, Plan
 from lrm.plan.pursuits import asked_by_pursuits
-from lrm.plan.scoring import scorers, scorings
 from lrm.plan.workspace import Workspace, models_of
 from lrm.registry.declarations import Model
 from lrm.registry.identity import model_id, model_identity
@@ -90,7 +85,7 @@ def judge_estimates(space: Workspace, blocks: Sequence[JudgeBlock]) -> tuple[Est
     asked: dict[str, Asked] = {}
     for block in blocks:
         if block.calls + block.later:
-            _asked_by(space, block, asked)
+            asked_by(space, block, asked)
     found = []
     for name, one in asked.items():
         seen = _mean(space, _numbers(space, one.models), _AS_ASKED)
@@ -117,48 +112,6 @@ def _by_replies(name: str, model: Model, calls: int, seen: Seen | None) -> Estim
     cost = price.cost(_priced(model), used, reported=None)
     basis = f"{_mean_of(seen, 'reply', 'replies')}{seen.of}" if seen else "unknown until it has replied once"
     return Estimate(name, calls, used.input_tokens, used.output_tokens, cost, basis, seen.responses if seen else 0)
-
-
-def runs_here(space: Workspace) -> bool:
-    """Return whether any model that the matrix may ask has to be loaded by lrm itself."""
-    matrix = space.matrix
-    each = (*matrix.models.values(), *matrix.attack_models.values(), *matrix.judge_models.values())
-    return any(one.declaration.runs_here for one in each) or bool(scorers(space))
-
-
-def later(space: Workspace, *stages: Literal["attacks", "judges"]) -> frozenset[Settings]:
-    """Return the engines that these stages of a fill may ask; loading them last before keeps them for it."""
-    models: list[Model] = []
-    if "attacks" in stages and space.against:
-        models += [one.declaration for one in space.matrix.attack_models.values()]
-        models += [space.matrix.models[one.model].declaration for one in space.against.values()]
-    if "judges" in stages:
-        models += [model for judge, _ in space.judges.values() if judge.asking for model in judge.asking.models]
-        models += scorers(space)
-    return frozenset(settings_of(model) for model in models if model.runs_here)
-
-
-def stages(
-    space: Workspace,
-    subjects: Sequence[Estimate],
-    in_attacks: Sequence[Estimate],
-    of_judges: Sequence[Estimate],
-    blocks: Sequence[JudgeBlock],
-) -> tuple[tuple[Wanted, ...], ...]:
-    """Return whom each stage of a fill asks, in order: the models under test, attacks, judges, reward judges."""
-    models, others = space.matrix.models, space.matrix.attack_models
-    asked: dict[str, Asked] = {}
-    for block in blocks:
-        if block.calls + block.later:
-            _asked_by(space, block, asked)
-    return (
-        tuple(Wanted(one.model, (models[one.model].declaration,), one) for one in subjects),
-        tuple(
-            Wanted(one.model, ((models.get(one.model) or others[one.model]).declaration,), one) for one in in_attacks
-        ),
-        tuple(Wanted(one.model, tuple(asked[one.model].models), one) for one in of_judges),
-        scorings(space, blocks, coming=bool(subjects or in_attacks)),
-    )
 
 
 def check_prices(space: Workspace, plan: Plan, caps: Caps) -> None:
@@ -251,7 +204,7 @@ class Asked:
     """The model as they ask it, each with what it adds to its declaration."""
 
 
-def _asked_by(space: Workspace, block: JudgeBlock, found: dict[str, Asked]) -> None:
+def asked_by(space: Workspace, block: JudgeBlock, found: dict[str, Asked]) -> None:
     """Add the questions that a judge's missing verdicts take, by the name of the model that is asked."""
     judge = space.judges[block.judge_scope_n][0]
     assert judge.asking is not None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from lrm.backends.base import FailureClass
-from lrm.plan.engines import engine_loads
-from lrm.plan.estimate import estimates, judge_estimates, pursuit_estimates, runs_here, stages
-from lrm.plan.plan import Block, Plan
+from lrm.plan.estimate import estimates, judge_estimates, pursuit_estimates
+from lrm.plan.plan import Block, EngineLoad, Estimate, JudgeBlock, Plan
 from lrm.plan.pursuits import lay_out_pursuing
 from lrm.plan.verdicts import judge_blocks
 from lrm.plan.workspace import Workspace
@@ -144,8 +143,20 @@ def plan(
         pursuits=pursuits,
         pursuit_estimates=in_attacks,
         judge_estimates=of_judges,
-        engines=engine_loads(space, stages(space, expected, in_attacks, of_judges, judges)) if runs_here(space) else (),
+        engines=_engines(space, expected, in_attacks, of_judges, judges) if space.runs_here else (),
     )
+
+
+def _engines(
+    space: Workspace,
+    subjects: Sequence[Estimate],
+    in_attacks: Sequence[Estimate],
+    of_judges: Sequence[Estimate],
+    blocks: Sequence[JudgeBlock],
+) -> tuple[EngineLoad, ...]:
+    from lrm.plan.stages import loads_of
+
+    return loads_of(space, subjects, in_attacks, of_judges, blocks)
 
 
 def match_cells(space: Workspace) -> None:

@@ -24,7 +24,7 @@ from lrm.prompts.prompt import Prompt
 from lrm.prompts.source import Source, locate
 from lrm.registry.declarations import Model, PromptSet
 from lrm.registry.identity import declaration_json, model_id, model_identity
-from lrm.registry.judges import RulesJudge, Scope
+from lrm.registry.judges import RewardJudge, RulesJudge, Scope
 from lrm.registry.tables import Json
 from lrm.spec.lock import Lock, read_lock
 from lrm.spec.matrix import Located, Matrix, Slice, named
@@ -98,6 +98,16 @@ class Workspace:
     def asks_judges(self) -> bool:
         """Whether any chosen judge needs a model."""
         return any(not isinstance(judge.declaration, RulesJudge) for judge, _ in self.judges.values())
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether anything that the matrix may ask has to be loaded by lrm itself."""
+        matrix = self.matrix
+        each = (*matrix.models.values(), *matrix.attack_models.values(), *matrix.judge_models.values())
+        return any(one.declaration.runs_here for one in each) or any(
+            isinstance(judge.declaration, RewardJudge) and judge.declaration.engine == "vllm"
+            for judge, _ in self.judges.values()
+        )
 
     def attach(self) -> None:
         """Open the catalog for reading again."""

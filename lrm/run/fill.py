@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lrm import clock
 from lrm.backends.base import FailureClass
 from lrm.errors import SpecError
 from lrm.plan import planner, workspace
-from lrm.plan.estimate import check_prices, later
+from lrm.plan.estimate import check_prices
 from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.run.budget import Budget, Caps
@@ -24,6 +24,7 @@ from lrm.store.lock import arranging, sharing
 from lrm.store.register import register
 
 if TYPE_CHECKING:
+    from lrm.engines.engine import Settings
     from lrm.run.executors import Choice
     from lrm.run.pursuits import Led
     from lrm.run.rounds import Judged
@@ -82,10 +83,10 @@ def fill(
         graded = _grade(space) if ungraded else 0
         judged = led = None
         if session is not None:
-            session.later = later(space, "attacks", "judges")
+            session.later = _later(space, "attacks", "judges")
             _ask(session, planned, limit=limit)
             left = None if limit is None else limit - planned.calls
-            session.later = later(space, "judges")
+            session.later = _later(space, "judges")
             if planned.pursuits and not session.interrupted:
                 led = _pursue(session, planned, limit=left)
                 left = None if left is None else left - led.asked
@@ -135,6 +136,15 @@ def _kept_pins(whole: Matrix) -> Lock:
 
 
 # What only some fills need is imported by those: a fill with nothing to do is to be as quick as a plan.
+
+
+def _later(space: Workspace, *stages: Literal["attacks", "judges"]) -> frozenset[Settings]:
+    """Return the engines that later stages may ask."""
+    if not space.runs_here:
+        return frozenset()
+    from lrm.plan.stages import later
+
+    return later(space, *stages)
 
 
 def merge_leftovers(catalog: Catalog, watch: Observer, executor: Choice | None = None) -> None:
