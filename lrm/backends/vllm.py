@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from lrm.engines.process import ProcessEngine
 
 
+def timeout_of(model: Model) -> float | None:
+    """Return the seconds that a call of a model that runs here may take; None is as long as it does.
+
+    Calls wait in the engine's own queue, and nobody is paid for it, so only a declared limit counts.
+    """
+    return model.limits.timeout_s if "timeout_s" in model.limits.model_fields_set else None
+
+
 class VllmBackend:
     """Carries out calls of one model by an engine that its settings started. Closing it leaves the engine running."""
 
@@ -26,7 +34,7 @@ class VllmBackend:
         self._engine = engine
         self._model = model
         self._form = engine.enter(chat, raw)
-        self._timeout_s = model.limits.timeout_s
+        self._timeout_s = timeout_of(model)
 
     async def ask(self, call: Call) -> Reply:
         """Return the reply to one call; raises CallFailure. Cancelling it takes the call out of the engine's batch."""

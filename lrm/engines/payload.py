@@ -1,7 +1,7 @@
 """What a call gave, as a chat completion in OpenAI's format. Runs in the process of an engine only.
 
 Beside the fields of the format it has those that vLLM's server adds to it: `stop_reason`, `token_ids` and
-`prompt_token_ids`. It has no times, so that the same result is the same bytes.
+`prompt_token_ids`. It has no times, and not how much of the prompt was in the cache, so that the same result is the same bytes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ def payload(
             "prompt_tokens": len(prompt),
             "completion_tokens": len(tokens),
             "total_tokens": len(prompt) + len(tokens),
-            "prompt_tokens_details": {"cached_tokens": output.num_cached_tokens or 0},
         },
         "prompt_token_ids": prompt,
     }

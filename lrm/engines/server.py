@@ -16,6 +16,7 @@ import orjson
 from lrm.backends.base import Backend, Call, CallFailure, Reply, raw_prompt
 from lrm.backends.http import HttpBackend
 from lrm.backends.seeds import seed_of
+from lrm.backends.vllm import timeout_of
 from lrm.engines import flags, ports
 from lrm.engines.engine import Device, Load, Settings
 from lrm.engines.faults import Fault, why
@@ -38,6 +39,8 @@ _UNREAD_S = 5.0
 """Seconds after which a load that nobody reads is not asked for any more."""
 _ANSWER_S = 5.0
 """Seconds for one look."""
+_LONGEST_S = 86_400.0
+"""Seconds for a call where nothing is declared: it may wait long in the server's queue."""
 _PORTS = 3
 """Ports that are tried: another program may take one between the look and the start."""
 
@@ -157,7 +160,10 @@ class ServerEngine:
         """Return what asks a model whose settings are the engine's. Raises ModelError where the server does not run."""
         if not self._running:
             raise ModelError(f"`{self.settings.checkpoint}` is not served: {self._died or 'the server was stopped'}")
-        there = model.model_copy(update={"endpoint": self.endpoint, "model": self.asked_as, "api_key_env": None})
+        limits = model.limits.model_copy(update={"timeout_s": timeout_of(model) or _LONGEST_S})
+        there = model.model_copy(
+            update={"endpoint": self.endpoint, "model": self.asked_as, "api_key_env": None, "limits": limits}
+        )
         return _ServerBackend(self, HttpBackend(there, key=self._place.key, room=self._room), there, self._room)
 
     async def until_up(self) -> None:

@@ -43,6 +43,8 @@ class Use:
     """What it said last."""
     fault: str | None = None
     """Why it did not start, or died."""
+    log: Path | None = None
+    """The file that takes what it prints."""
 
 
 @dataclass(slots=True)
@@ -56,11 +58,15 @@ class Held:
     since: float = 0.0
     """Monotonic seconds since when it is asked."""
     said: deque[tuple[float, int]] = field(default_factory=deque)
+    moved_at: float = field(default_factory=time.monotonic)
+    """Monotonic seconds when it was last seen to have made a token."""
 
     def tokens_a_second(self) -> float | None:
         """Return the tokens that it gave a second, over the last seconds; None while that cannot be told."""
-        now, seen = time.monotonic(), self.said
-        seen.append((now, self.engine.load.output_tokens))
+        now, seen, tokens = time.monotonic(), self.said, self.engine.load.output_tokens
+        if not seen or seen[-1][1] != tokens:
+            self.moved_at = now
+        seen.append((now, tokens))
         while len(seen) > 2 and now - seen[0][0] > WINDOW_S:
             seen.popleft()
         (then, before), (_, made) = seen[0], seen[-1]
@@ -134,12 +140,13 @@ class Engines:
             await self._freed.wait()
 
     async def _start(self, settings: Settings, model: Model) -> Held:
-        use = Use(settings, clock.now().replace(tzinfo=None))
+        log = self.log_of(settings.label)
+        use = Use(settings, clock.now().replace(tzinfo=None), log=log)
         self.uses.append(use)
         self.loading = (settings, time.monotonic())
         self.log.event("engine starts", checkpoint=settings.label, gpus=settings.gpus)
         try:
-            engine = await self.executor().start(model, log=self.log_of(settings.label), say=self.say)
+            engine = await self.executor().start(model, log=log, say=self.say)
         except ModelError as error:
             use.fault = error.message
             self.log.event("engine failed", checkpoint=settings.label, said=error.message)

@@ -376,6 +376,7 @@ class Runner:
             lane.progress.limit = min(lane.way.cap, lane.gate.limit)
             if lane.settings is not None and lane.held is None:
                 lane.progress.waiting = None if self.over(lane) else not_loaded(self.engines, lane)
+                lane.progress.engine = None
             elif lane.batches is None:
                 lane.progress.waiting = _held_up(lane)
                 lane.progress.engine = None if lane.held is None else engine_state(lane.held)
@@ -386,20 +387,21 @@ class Runner:
 
     def _note_silence(self, lane: Lane) -> None:
         """Say once when calls are in flight and nothing has come back for unusually long."""
-        silent = time.monotonic() - (lane.heard_at or self.progress.started)
-        if (
-            lane.silence_said
-            or not lane.progress.in_flight
-            or lane.held is not None
-            or silent < max(SILENCE_S, 4 * lane.longest_s)
-        ):
+        held = lane.held
+        since = (lane.heard_at or self.progress.started) if held is None else held.moved_at
+        silent = time.monotonic() - since
+        longest = 4 * lane.longest_s if held is None else 0
+        if lane.silence_said or not lane.progress.in_flight or silent < max(SILENCE_S, longest):
             return
         lane.silence_said = True
         self.log.event("silence", model=lane.name, seconds=round(silent), in_flight=lane.progress.in_flight)
-        self.observer.say(
-            f"{lane.name}: nothing has come back for {silent:.0f} s; {lane.progress.in_flight} calls are in flight, "
-            f"each of which is given up after {lane.model.limits.timeout_s:g} s"
-        )
+        calls = f"{lane.progress.in_flight} calls are in flight"
+        if held is None:
+            what = f"nothing has come back for {silent:.0f} s; {calls}, each of which is given up after"
+            self.observer.say(f"{lane.name}: {what} {lane.model.limits.timeout_s:g} s")
+        else:
+            what = f"its engine has made no token for {silent:.0f} s; {calls}"
+            self.observer.say(f"{lane.name}: {what}; what it printed is in {held.use.log}")
 
 
 def _says(failure: CallFailure) -> Outcome:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrm.engines import order
-from lrm.engines.engine import Settings
+from lrm.engines.engine import Load, Settings
 from lrm.engines.settings import settings_of
 from lrm.errors import ModelError
 from lrm.run.engines import Engines
@@ -142,3 +142,17 @@ async def test_one_that_died_is_started_anew(tmp_path: Path) -> None:
     assert again is not held
     assert executor.log == ["start a", "stop a", "start a"]
     assert [use.fault for use in engines.uses] == ["out of memory", None]
+
+
+async def test_an_engine_that_makes_no_token_is_seen_to_stand_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("lrm.run.engines.time.monotonic", lambda: now)
+    held = await pool(Executor(), tmp_path).enter(local("a"))
+    assert held.tokens_a_second() is None
+    now, held.engine.load = 104.0, Load(output_tokens=400)  # type: ignore[misc]
+    assert held.tokens_a_second() == 100
+    now = 160.0
+    held.tokens_a_second()
+    assert held.moved_at == 104.0
