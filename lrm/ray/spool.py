@@ -41,7 +41,8 @@ def folder_on(place: Place, worker: str) -> tuple[Path, bool]:
     with suppress(OSError):
         if (shared / NONCE).read_text(encoding="utf-8") == place.nonce and os.access(shared, os.W_OK):
             return shared / worker, True
-    return Path(tempfile.gettempdir()) / f"lrm-spool-{os.getuid()}" / f"{place.run}-{place.nonce[:8]}" / worker, False
+    # A name that nobody can guess, right in the temporary folder: whoever else may write there cannot put anything in its place.
+    return Path(tempfile.gettempdir()) / f"lrm-spool-{os.getuid()}-{place.run}-{place.nonce[:16]}" / worker, False
 
 
 def card_of(model: Model) -> ModelCard:
@@ -60,7 +61,8 @@ class Spool:
 
     def __init__(self, folder: Path, run: str, model_hex: str, model: Model) -> None:
         """Make the folder and the first segment. Raises CatalogError where that is not possible."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for level in (folder.parent.parent, folder.parent, folder):
+            level.mkdir(mode=0o700, exist_ok=True)
         self._folder = folder
         self._model_hex = model_hex
         self._journal = Journal(folder, run, {model_hex: card_of(model)})
