@@ -116,6 +116,7 @@ class ServerEngine:
         self._place = place
         self._gpus = Gpus(0 if flags.on_cpu() else settings.gpus)
         self._load = Load()
+        self._counted = (0, 0)
         self._read = 0.0
         self._looking: asyncio.Task[None] | None = None
         self._died: str | None = None
@@ -141,11 +142,22 @@ class ServerEngine:
 
     @property
     def load(self) -> Load:
-        """What it is doing, as it said last; it is asked about once a second while somebody reads this."""
+        """What it is doing, as it said last; it is asked about once a second while somebody reads this.
+
+        Tokens of calls that were answered since are counted.
+        """
         self._read = time.monotonic()
         if (self._looking is None or self._looking.done()) and self._running and self.load_s:
             self._looking = asyncio.get_running_loop().create_task(self._look())
-        return self._load
+        said, (prompt, output) = self._load, self._counted
+        return replace(
+            said, prompt_tokens=max(said.prompt_tokens, prompt), output_tokens=max(said.output_tokens, output)
+        )
+
+    def count(self, reply: Reply) -> None:
+        """Count the tokens of a call that was answered."""
+        prompt, output = self._counted
+        self._counted = (prompt + (reply.usage.input_tokens or 0), output + (reply.usage.output_tokens or 0))
 
     @property
     def died(self) -> str | None:
@@ -267,6 +279,7 @@ class _ServerBackend:
             reply = await self._http.ask(call)
         except CallFailure as failure:
             raise await self._engine.why_gone(failure) from failure
+        self._engine.count(reply)
         self._check_room(reply)
         return replace(reply, sent=self._sent(call, reply))
 
