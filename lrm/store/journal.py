@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -108,6 +109,9 @@ class Segment:
     """Whether the last line was unfinished: it was never acknowledged."""
 
 
+_TRIES = 20
+
+
 class Journal:
     """The journal of one run, open for appending."""
 
@@ -126,7 +130,7 @@ class Journal:
         self.bytes = 0
         """Bytes of lines in the present segment."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_write(folder, error) from error
         self._open()
@@ -197,16 +201,25 @@ class Journal:
         if self.written:
             return last
         last.unlink(missing_ok=True)
-        if not any(self._folder.iterdir()):
+        with suppress(OSError):  # unless another run has something in it, or took it away
             self._folder.rmdir()
         return None
 
     def _open(self) -> None:
         self.number += 1
-        try:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise _cannot_write(self.path, error) from error
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        for last in (*(False,) * _TRIES, True):
+            try:
+                # Another run that ends takes the folder away while it is empty.
+                with suppress(FileExistsError):
+                    self._folder.mkdir()
+                self._fd = os.open(self.path, flags, 0o644)
+                break
+            except FileNotFoundError as error:
+                if last or not self._folder.parent.is_dir():
+                    raise _cannot_write(self.path, error) from error
+            except OSError as error:
+                raise _cannot_write(self.path, error) from error
         try:
             count = os.write(self._fd, self._header)
         except OSError:

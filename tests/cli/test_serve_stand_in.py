@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from lrm.engines.ports import check_port, free_port
+from tests.weights import safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
@@ -75,7 +76,7 @@ def serve(tmp_path: Path, port: int) -> Iterator[Serve]:
     for folder in (weights, models, temporary):
         folder.mkdir(parents=True)
     (weights / "config.json").write_text("{}")
-    (weights / "model.safetensors").write_bytes(b"weights")
+    (weights / "model.safetensors").write_bytes(safetensors())
     (models / "mine.toml").write_text(f'backend = "vllm"\nmodel = "{weights}"\ndtype = "bfloat16"\n')
     begun: list[subprocess.Popen[str]] = []
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,6 +81,25 @@ def test_a_run_that_received_nothing_leaves_nothing(catalog: Catalog) -> None:
     assert run.close() is None
     assert run.close() is None
     assert not catalog.journal_folder.exists()
+
+
+def test_a_folder_that_another_run_takes_away_is_made_again(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends removes the folder while it is empty, which may be just before this one's first segment."""
+    folder, whole, taken = catalog.journal_folder, os.open, 0
+
+    def opened(path: Path, flags: int, mode: int) -> int:
+        nonlocal taken
+        if taken < 3:
+            taken += 1
+            folder.rmdir()
+        return whole(path, flags, mode)
+
+    monkeypatch.setattr("lrm.store.journal.os.open", opened)
+    begun = Journal(folder, "run", {})
+    assert (taken, begun.path.is_file()) == (3, True)
+    monkeypatch.undo()
+    assert begun.close() is None
+    assert not folder.exists()
 
 
 def test_a_run_never_writes_over_another_ones_segment(catalog: Catalog, records: list[Record]) -> None:
