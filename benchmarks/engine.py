@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from measuring import Run, publish, python
+from measuring import Run, publish, python, run
 
 IN_FLIGHT = 128
 SEQUENCES = 64
@@ -92,18 +92,14 @@ import json, sys
 __file__ = "fill"
 given = json.loads(sys.argv[1])
 if not given["by_text"]:
-    from lrm.run import feed
-    feed._BY_PREFIX = "SELECT 1"
-    original = feed.copy_todo
+    from lrm.run import asking, feed
+    asking.copy_todo = lambda connection, **_: feed.copy_todo(connection)
 from pathlib import Path
 from lrm.registry.layers import Registry, packaged
 from lrm.run.executors import Local, OnRay
 from lrm.run.fill import fill
 from lrm.spec.resolve import resolve
 from lrm.store.catalog import Catalog
-if not given["by_text"]:
-    from lrm.run import asking
-    asking.copy_todo = lambda connection, **_: original(connection)
 if __name__ == "__main__":
     spec = Path(given["spec"])
     catalog = Catalog(spec.with_suffix(".duckdb"))
@@ -150,7 +146,6 @@ class Bench:
     ) -> tuple[dict[str, float], Run]:
         """Generate by a fill into a new catalog."""
         spec = self.folder / f"{name}.toml"
-        arguments = {**more} if more else {}
         spec.write_text(f"""
 [models.made]
 backend = "vllm"
@@ -167,7 +162,7 @@ max_num_batched_tokens = 8192
 enforce_eager = true
 block_size = 32
 chunked_prefill = false
-arguments = {{ {", ".join(f"{key} = {json.dumps(value)}" for key, value in arguments.items())} }}
+arguments = {{ {", ".join(f"{key} = {json.dumps(value)}" for key, value in more.items())} }}
 
 [prompt_sets.rows]
 expect = "safe"
@@ -185,15 +180,7 @@ def measured(folder: Path, code: str, given: Mapping[str, Any]) -> tuple[dict[st
     """Run code from a file, as vLLM's own processes want it, and return what it printed and what it took."""
     script = folder / "side.py"
     script.write_text(code)
-    peak = 0.0
-
-    def watch(_: float, resident: float) -> None:
-        nonlocal peak
-        peak = max(peak, resident)
-
-    from measuring import run
-
-    done = run([sys.executable, str(script), json.dumps(given)], env=ENV, cwd=folder, watch=watch)
+    done = run([sys.executable, str(script), json.dumps(given)], env=ENV, cwd=folder, watch=lambda *_: None)
     figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return figures, done
 

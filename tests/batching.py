@@ -25,13 +25,14 @@ from lrm.errors import LrmError
 from lrm.plan import planner, workspace
 from lrm.registry.identity import model_id as model_identity_id
 from lrm.run import batch_waiting
-from lrm.run.asking import _card, subject_queues
+from lrm.run.asking import subject_queues
 from lrm.run.batches import BatchLane
 from lrm.run.feed import Calls
 from lrm.run.keeper import Keeper
 from lrm.run.session import new_run
 from lrm.spec.lock import Lock
 from lrm.spec.matrix import Matrix
+from lrm.store.card import card_of
 from lrm.store.catalog import Catalog
 from lrm.store.journal import BatchNote, Journal, Record
 from lrm.store.live import live_runs, living
@@ -119,7 +120,7 @@ async def _run(
     say: Callable[[str], None], interrupts: bool,
 ) -> None:  # fmt: skip
     model = spec.models[NAME].declaration
-    card = _card(NAME, model)
+    card = card_of(NAME, model)
     model_id = model_identity_id(model)
     journal = Journal(catalog.journal_folder, run_id, {model_id.hex(): card})
     broken: list[LrmError] = []

@@ -14,11 +14,11 @@ from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Attack, Model, PromptSet
 from lrm.registry.judges import RulesJudge, Scope
-from lrm.run.asking import _card
 from lrm.run.feed import Feed, copy_todo
 from lrm.run.judging import graders_of
 from lrm.spec.lock import Lock
 from lrm.spec.matrix import ChosenJudge, Located, Matrix, Slice
+from lrm.store.card import card_of
 from lrm.store.catalog import Catalog
 from lrm.store.journal import Journal, ModelCard, Record
 from lrm.store.merge import Merged, merge_segment
@@ -142,7 +142,7 @@ def cards(spec: Matrix) -> dict[str, ModelCard]:
     """Return the journal's cards of a matrix's models."""
     from lrm.registry.identity import model_id
 
-    return {model_id(one.declaration).hex(): _card(name, one.declaration) for name, one in spec.models.items()}
+    return {model_id(one.declaration).hex(): card_of(name, one.declaration) for name, one in spec.models.items()}
 
 
 def calls_of(catalog: Catalog, spec: Matrix) -> list[tuple[str, Call]]:

@@ -13,8 +13,7 @@ def cost(model: Model, usage: Usage, *, reported: float | None) -> float | None:
 
     A simulated model costs nothing, and for one that runs here nobody is paid a call. A declared price counts before what
     the provider or litellm reported, because it is what the user knows to pay. Providers count thinking as output. Where
-    tokens were not counted, a declared price says nothing
-    unless it is zero.
+    tokens were not counted, a declared price says nothing unless it is zero.
     """
     if model.backend == "simulated":
         return 0.0

@@ -129,7 +129,7 @@ def _download(repo: str, commit: str, left: dict[str, int], say: Callable[[str],
         try:
             with _explained(repo, commit), _unheard():
                 snapshot_download(
-                    repo, revision=commit, endpoint=_endpoint(), cache_dir=_cache(), tqdm_class=_silent(),
+                    repo, revision=commit, endpoint=_endpoint(), cache_dir=_cache(), tqdm_class=silent_bar(),
                     allow_patterns=[glob.escape(name) for name in left],
                 )  # fmt: skip
         except HubError as error:
@@ -236,7 +236,7 @@ def _unheard() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _silent() -> Any:
+def silent_bar() -> Any:
     """Return a progress bar class that prints nothing: stderr belongs to the front end."""
     from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 

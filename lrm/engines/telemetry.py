@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lrm.engines.gpus import Gpus
+
 
 class Meter:
     """Adds up what vLLM's engines report after each step."""
@@ -14,7 +16,7 @@ class Meter:
         self._prompt = 0
         self._cached = 0
         self._output = 0
-        self._gpus: list[Any] | None = None
+        self._gpus: Gpus | None = None
 
     def logger(self, vllm_config: Any, engine_index: int = 0) -> Any:
         """Return a logger of statistics for one of the engines (there are several with data parallelism)."""
@@ -51,6 +53,9 @@ class Meter:
     def read(self, gpus: int) -> dict[str, Any]:
         """Return the fields of `lrm.engines.engine.Load`. Asks the driver where there are GPUs, for some microseconds."""
         now = list(self._now.values())
+        if self._gpus is None:
+            self._gpus = Gpus(gpus)
+        devices = self._gpus.read()
         return {
             "running": sum(running for running, _, _ in now) if now else None,
             "waiting": sum(waiting for _, waiting, _ in now) if now else None,
@@ -58,40 +63,7 @@ class Meter:
             "prompt_tokens": self._prompt,
             "cached_tokens": self._cached,
             "output_tokens": self._output,
-            **self._devices(gpus),
+            "memory_used": devices.memory_used,
+            "memory_total": devices.memory_total,
+            "busy": devices.busy,
         }
-
-    def _devices(self, gpus: int) -> dict[str, Any]:
-        """Return memory and use of the GPUs; nothing where there are none, or no NVIDIA driver tells."""
-        if self._gpus is None:
-            self._gpus = _handles(gpus)
-        if not self._gpus:
-            return {}
-        try:
-            import pynvml
-
-            memory = [pynvml.nvmlDeviceGetMemoryInfo(gpu) for gpu in self._gpus]
-            use = [pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu for gpu in self._gpus]
-        except Exception:  # a driver that does not tell (MIG, WSL) is no reason to end
-            self._gpus = []
-            return {}
-        return {
-            "memory_used": sum(one.used for one in memory),
-            "memory_total": sum(one.total for one in memory),
-            "busy": round(sum(use) / len(use) / 100, 3),
-        }
-
-
-def _handles(gpus: int) -> list[Any]:
-    """Return the driver's handles of the first GPUs that this process may use."""
-    if not gpus:
-        return []
-    try:
-        import pynvml
-        from vllm.platforms import current_platform
-
-        pynvml.nvmlInit()
-        numbers = [current_platform.device_id_to_physical_device_id(number) for number in range(gpus)]
-        return [pynvml.nvmlDeviceGetHandleByIndex(number) for number in numbers]
-    except Exception:  # AMD and others have no such library
-        return []

@@ -143,20 +143,24 @@ def plan(
         pursuits=pursuits,
         pursuit_estimates=in_attacks,
         judge_estimates=of_judges,
-        engines=_engines(space, expected, in_attacks, of_judges, judges) if space.runs_here else (),
+        engines=engines_of(space, expected, in_attacks, of_judges, judges),
     )
 
 
-def _engines(
+def engines_of(
     space: Workspace,
     subjects: Sequence[Estimate],
     in_attacks: Sequence[Estimate],
     of_judges: Sequence[Estimate],
     blocks: Sequence[JudgeBlock],
 ) -> tuple[EngineLoad, ...]:
-    from lrm.plan.stages import loads_of
+    """Return the engines that a fill loads, by what its stages are expected to take. The catalog is attached."""
+    if not space.runs_here:
+        return ()
+    from lrm.plan.engines import engine_loads
+    from lrm.plan.stages import stages
 
-    return loads_of(space, subjects, in_attacks, of_judges, blocks)
+    return engine_loads(space, stages(space, subjects, in_attacks, of_judges, blocks))
 
 
 def match_cells(space: Workspace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lrm.judges.open import OpenJudge
 from lrm.plan.engines import Wanted
@@ -38,9 +38,14 @@ def scorings(space: Workspace, blocks: Sequence[JudgeBlock], *, coming: bool) ->
 
 def weights(judge: OpenJudge) -> Model | None:
     """Return the model whose engine a judge scores by; None for one that needs no engine."""
-    declaration = judge.declaration
-    if not isinstance(declaration, RewardJudge) or declaration.engine != "vllm":
+    if not isinstance(judge.declaration, RewardJudge) or judge.declaration.engine != "vllm":
         return None
     from lrm.judges.reward_vllm import weights_of
 
-    return weights_of(Located(judge.name, declaration, judge.located.file, judge.located.line, judge.located.table))
+    return weights_of(reward_of(judge))
+
+
+def reward_of(judge: OpenJudge) -> Located[RewardJudge]:
+    """Return a reward judge's declaration, with where it is written."""
+    assert isinstance(judge.declaration, RewardJudge)
+    return cast("Located[RewardJudge]", judge.located)

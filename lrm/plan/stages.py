@@ -7,23 +7,12 @@ from typing import Literal
 
 from lrm.engines.engine import Settings
 from lrm.engines.settings import settings_of
-from lrm.plan.engines import Wanted, engine_loads
+from lrm.plan.engines import Wanted
 from lrm.plan.estimate import Asked, asked_by
-from lrm.plan.plan import EngineLoad, Estimate, JudgeBlock
+from lrm.plan.plan import Estimate, JudgeBlock
 from lrm.plan.scoring import scorers, scorings
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Model
-
-
-def loads_of(
-    space: Workspace,
-    subjects: Sequence[Estimate],
-    in_attacks: Sequence[Estimate],
-    of_judges: Sequence[Estimate],
-    blocks: Sequence[JudgeBlock],
-) -> tuple[EngineLoad, ...]:
-    """Return the engines that a fill loads, by what its stages are expected to take."""
-    return engine_loads(space, stages(space, subjects, in_attacks, of_judges, blocks))
 
 
 def later(space: Workspace, *stages: Literal["attacks", "judges"]) -> frozenset[Settings]:

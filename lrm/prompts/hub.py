@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from lrm.engines.hub_files import silent_bar
 from lrm.errors import BusyError, LrmError, MissingError, known_names_hint
 from lrm.prompts import files
 from lrm.prompts.shards import NoFilesError, choose_files
@@ -108,7 +109,7 @@ def _download(prompt_set: Located[PromptSet], revision: str) -> Fetched:
         try:
             path = hf_hub_download(
                 hub.repo, name, repo_type="dataset", revision=commit, endpoint=endpoint, cache_dir=cache,
-                tqdm_class=_silent(),
+                tqdm_class=silent_bar(),
             )  # fmt: skip
         except LocalEntryNotFoundError as error:
             # The client says so when the request for the file's headers gets no usable answer.
@@ -281,14 +282,3 @@ def _what(hub: Hub) -> str:
         return f"`{hub.file}` of {hub.repo}"
     chosen = " ".join(f"{key} `{value}`" for key, value in (("config", hub.config), ("split", hub.split)) if value)
     return f"{hub.repo} ({chosen})" if chosen else hub.repo
-
-
-def _silent() -> Any:
-    """Return a progress bar class that prints nothing: stderr belongs to the front end."""
-    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
-
-    class Silent(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
-
-    return Silent

@@ -15,14 +15,13 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from lrm import hashing
 from lrm.backends.base import Reply
 from lrm.errors import CatalogError
 from lrm.ray.wire import Item, Place
 from lrm.registry.declarations import Model
-from lrm.registry.identity import declaration_json, model_identity
 from lrm.store import journal
-from lrm.store.journal import Journal, ModelCard, Record
+from lrm.store.card import card_of
+from lrm.store.journal import Journal, Record
 from lrm.traces.split import parse_payload, usage
 
 SEGMENT_BYTES = 4 * 2**20
@@ -45,17 +44,6 @@ def folder_on(place: Place, worker: str) -> tuple[Path, bool]:
     return Path(tempfile.gettempdir()) / f"lrm-spool-{os.getuid()}-{place.run}-{place.nonce[:16]}" / worker, False
 
 
-def card_of(model: Model) -> ModelCard:
-    """Return a journal's card of a model; the catalog, where the model is registered, knows it by its own name."""
-    return ModelCard(
-        name=model.model,
-        identity=hashing.canonical(model_identity(model)).decode(),
-        declaration=declaration_json(model),
-        visibility=model.thinking.visibility,
-        simulated=model.backend == "simulated",
-    )
-
-
 class Spool:
     """The spool of one worker and model, open for appending. Belongs to one event loop."""
 
@@ -65,7 +53,8 @@ class Spool:
             level.mkdir(mode=0o700, exist_ok=True)
         self._folder = folder
         self._model_hex = model_hex
-        self._journal = Journal(folder, run, {model_hex: card_of(model)})
+        # The catalog, where the model is registered, knows it by its own name.
+        self._journal = Journal(folder, run, {model_hex: card_of(model.model, model)})
         self._held: Counter[int] = Counter()
         """By segment: lines that the driver has not confirmed."""
         self._closed: dict[int, Path] = {}

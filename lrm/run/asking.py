@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrm import hashing
 from lrm.backends.base import Call, CallFailure, Reply
 from lrm.backends.open_files import allow_in_flight
 from lrm.engines.order import arranged
@@ -19,7 +18,6 @@ from lrm.errors import LrmError, ModelError
 from lrm.plan.plan import Plan
 from lrm.plan.workspace import Workspace
 from lrm.registry.declarations import Model
-from lrm.registry.identity import declaration_json, model_identity
 from lrm.registry.models import Limits
 from lrm.run.budget import Account, Expected
 from lrm.run.feed import Affordable, Calls, Feed, Nothing, copy_todo
@@ -29,8 +27,9 @@ from lrm.run.progress import ModelProgress, Observer, Progress
 from lrm.run.runner import Runner
 from lrm.run.session import Session
 from lrm.store.batches import open_models
+from lrm.store.card import card_of
 from lrm.store.grading import Grader
-from lrm.store.journal import BatchNote, Journal, ModelCard
+from lrm.store.journal import BatchNote, Journal
 from lrm.store.merge import merge_segment
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ async def _run(session: Session, asked: Asked, queues: Sequence[Queue], graders:
     lanes = _in_order(session, lanes)
     session.apply_allowed(lanes)
     _fit_open_files(lanes, watch)
-    cards = {queue.id.hex(): _card(queue.name, queue.model) for queue in queues}
+    cards = {queue.id.hex(): card_of(queue.name, queue.model) for queue in queues}
     journal = Journal(catalog.journal_folder, asked.run, cards, after=session.segments)
 
     def merge(segment: Path) -> None:
@@ -246,7 +245,7 @@ def _batches(session: Session, queue: Queue, account: Account) -> BatchLane:
     return BatchLane(
         queue.model,
         queue.id,
-        _card(queue.name, queue.model),
+        card_of(queue.name, queue.model),
         session.run,
         calls,
         session.space.catalog,
@@ -298,13 +297,3 @@ def _off_interrupt() -> None:
     with suppress(ValueError, RuntimeError, NotImplementedError):
         for number in _SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
-
-
-def _card(name: str, model: Model) -> ModelCard:
-    return ModelCard(
-        name=name,
-        identity=hashing.canonical(model_identity(model)).decode(),
-        declaration=declaration_json(model),
-        visibility=model.thinking.visibility,
-        simulated=model.backend == "simulated",
-    )

@@ -130,9 +130,8 @@ class Engines:
 
     async def _make_room(self, settings: Settings) -> None:
         """Free engines until another fits; waits for those that are asked."""
-        while gone := displaced(settings, list(self.held)):
-            idle = next((one for one in self.held if one in gone and not self.held[one].users), None)
-            idle = idle or next((one for one, held in self.held.items() if not held.users), None)
+        while displaced(settings, list(self.held)):
+            idle = next((one for one, held in self.held.items() if not held.users), None)
             if idle is not None:
                 await self._end(self.held.pop(idle))
                 continue

@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 from lrm import clock
 from lrm.errors import MissingError, known_names_hint
 from lrm.plan.estimate import check_prices, judge_estimates
-from lrm.plan.plan import EngineLoad, Plan
-from lrm.plan.planner import match_cells
+from lrm.plan.plan import Plan
+from lrm.plan.planner import engines_of, match_cells
 from lrm.plan.verdicts import judge_blocks
 from lrm.plan.workspace import Workspace, add_judges, bare
 from lrm.registry.declarations import Model
@@ -148,11 +148,7 @@ def _named(spec: str | None, known: dict[str, tuple[int, str | None]]) -> str:
 def _planned(space: Workspace) -> Plan:
     judges = judge_blocks(space, missing={}, most=0)
     expected = judge_estimates(space, judges)
-    engines: tuple[EngineLoad, ...] = ()
-    if space.runs_here:
-        from lrm.plan.stages import loads_of
-
-        engines = loads_of(space, (), (), expected, judges)
+    engines = engines_of(space, (), (), expected, judges)
     return Plan(
         space.matrix.name, (), (), judges, 0, budget=space.matrix.budget, judge_estimates=expected, engines=engines
     )

@@ -10,6 +10,7 @@ from lrm.judges.judge import Subject
 from lrm.judges.open import OpenJudge
 from lrm.judges.reward_text import text_of
 from lrm.judges.verdict import Verdict
+from lrm.plan.scoring import reward_of
 from lrm.registry.judges import RewardJudge, Scope
 from lrm.run.pending import take_off
 from lrm.run.subjects import Item, chunks, lay_out_pending
@@ -69,7 +70,7 @@ def score_pending(session: Session, judge: OpenJudge, scope: Scope, counts: dict
     loaded or its engine dies again and again, JudgeError where it does not give what is declared.
     """
     space = session.space
-    scorer = _opened(session, _located(judge))
+    scorer = _opened(session, reward_of(judge))
     try:
         for items in chunks(space):
             space.detach()
@@ -166,16 +167,9 @@ class _ByEngine:
         self._session.watch.say(f"{self._located.name}: its engine died and is started again: {died}")
 
 
-def _located(judge: OpenJudge) -> Located[RewardJudge]:
-    declaration = judge.declaration
-    assert isinstance(declaration, RewardJudge)
-    return Located(judge.name, declaration, judge.located.file, judge.located.line, judge.located.table)
-
-
 def _place(judge: OpenJudge) -> tuple[bool, str]:
     """Return by what judges are ordered: engines of vLLM's first, those of one checkpoint together."""
-    declaration = judge.declaration
-    assert isinstance(declaration, RewardJudge)
+    declaration = reward_of(judge).declaration
     return declaration.engine != "vllm", declaration.checkpoint
 
 

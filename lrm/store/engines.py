@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MEASURED = """
 SELECT avg(load_s), sum(output_tokens) / nullif(sum(busy_s), 0), any_value(device), count(*)
-FROM {database}.lrm.engines
+FROM cat.lrm.engines
 WHERE checkpoint = $checkpoint AND load_s IS NOT NULL AND (NOT $same OR settings = $settings)
 """
 
@@ -44,14 +44,11 @@ def put_engines(connection: duckdb.DuckDBPyConnection, run: str, uses: Iterable[
         connection.executemany(f"INSERT INTO lrm.engines VALUES ({', '.join('?' * 14)})", rows)
 
 
-def measured(
-    connection: duckdb.DuckDBPyConnection, checkpoint: str, settings: str, *, database: str = "cat"
-) -> Measured | None:
+def measured(connection: duckdb.DuckDBPyConnection, checkpoint: str, settings: str) -> Measured | None:
     """Return what engines of a checkpoint took before: loaded alike, else in any way; None where there were none."""
     for same in (True, False):
-        query = _MEASURED.format(database=database)
         given = {"checkpoint": checkpoint, "settings": settings, "same": same}
-        load_s, speed, device, starts = connection.execute(query, given).fetchall()[0]
+        load_s, speed, device, starts = connection.execute(_MEASURED, given).fetchall()[0]
         if starts:
             return Measured(load_s, speed or None, device, starts)
     return None

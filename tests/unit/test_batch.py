@@ -18,8 +18,8 @@ from lrm.errors import ModelError
 from lrm.registry.declarations import Model
 from lrm.registry.identity import model_id
 from lrm.run import batches
-from lrm.run.asking import _card
 from lrm.store.batches import CallRows, calls_of, intend, open_batch_calls, open_models, put_batches, take_over
+from lrm.store.card import card_of
 from lrm.store.catalog import Catalog
 from lrm.store.journal import BatchNote
 from lrm.store.live import living
@@ -295,7 +295,7 @@ def intended(catalog: Catalog, key: str, run: str, several: list[Call]) -> None:
     rows = CallRows()
     for call in several:
         rows.add(call)
-    intend(catalog, run, key, NAMED, _card("m", MODEL), rows)
+    intend(catalog, run, key, NAMED, card_of("m", MODEL), rows)
 
 
 def states(catalog: Catalog) -> list[Any]:

@@ -23,6 +23,7 @@ from lrm.ray.wire import Failed, Item, Place, Result
 from lrm.registry.declarations import Model
 from lrm.registry.identity import model_id
 from lrm.store import journal
+from lrm.store.card import card_of
 from lrm.store.catalog import Catalog
 from lrm.store.live import living
 from tests import builders
@@ -160,7 +161,7 @@ def test_spools_of_dead_runs_become_journals(catalog: Catalog) -> None:
         kept = Spool(folder / name / HEX[:16], RUN, HEX, MODEL)
         kept.keep(item(int(name[1])), reply(), at=1, ms=1.0)
         kept.write()
-    journal.Journal(catalog.journal_folder, RUN, {HEX: spool.card_of(MODEL)})
+    journal.Journal(catalog.journal_folder, RUN, {HEX: card_of(MODEL.model, MODEL)})
     said: list[str] = []
     with living(catalog, RUN):
         assert recover(catalog, said.append) == 0
