@@ -71,7 +71,8 @@ class RunLog:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
                 while self._waiting:
-                    count = os.write(descriptor, self._waiting)
+                    # A copy: another thread may note something meanwhile, and what is being written cannot grow.
+                    count = os.write(descriptor, bytes(self._waiting))
                     self._size += count
                     del self._waiting[:count]
             finally:
