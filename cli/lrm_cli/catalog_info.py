@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     examples=("lrm catalog info", "lrm catalog info --catalog shared.duckdb --json"),
     keys=(
         "path", "bytes", "schema", "holder", "journal", "counts", "responses", "models", "specs", "runs",
-        "imports", "annotators",
+        "imports", "annotators", "snapshots",
     ),
 )  # fmt: skip
 @options.catalog_option
@@ -79,6 +79,20 @@ def _put(held: Holdings) -> None:
             for one in held.imports
         ]
         put_table(table(("import", "made (UTC)", "format", "responses", "labels", "skipped", "file"), cut(imports)))
+    if held.snapshots:
+        put()
+        snapshots = [
+            (
+                one.name,
+                None if one.commit is None else one.commit[:12],
+                one.publisher,
+                "yes" if one.trusted else "no",
+                one.responses,
+                f"{one.pulled_at:%Y-%m-%d %H:%M}",
+            )
+            for one in held.snapshots
+        ]
+        put_table(table(("snapshot", "commit", "publisher", "trusted", "responses", "pulled (UTC)"), cut(snapshots)))
     if held.annotators:
         put()
         annotators = [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lrm.spec.lock import Lock
     from lrm.spec.matrix import Matrix
     from lrm.store.catalog import Catalog
+    from lrm.store.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,21 @@ def parsed(only: Sequence[str]) -> dict[str, list[str]]:
 
 
 def planned(
-    catalog: Catalog, chosen: Chosen, limit: int | None, retry_failed: tuple[FailureClass, ...] | bool = False
+    catalog: Catalog,
+    chosen: Chosen,
+    limit: int | None,
+    retry_failed: tuple[FailureClass, ...] | bool = False,
+    *,
+    trust: Trust | None = None,
 ) -> Plan:
-    """Return what a fill would do; changes nothing. Raises SpecError for a budget that cannot be kept."""
+    """Return what a fill would do; changes nothing.
+
+    Raises SpecError for a budget that cannot be kept, MissingError for a publisher of whom nothing was pulled.
+    """
     from lrm.plan import planner, workspace
     from lrm.plan.estimate import check_prices
 
-    with workspace.opened(catalog, chosen.matrix, chosen.pins, say=say) as space:
+    with workspace.opened(catalog, chosen.matrix, chosen.pins, say=say, trust=trust) as space:
         plan = planner.plan(space, limit=limit, retry_failed=retry_failed)
         check_prices(space, plan, plan.budget)
         for note in space.notes:

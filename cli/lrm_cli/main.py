@@ -49,6 +49,18 @@ TREE: dict[str, Leaf | Branch] = {
     "tui": Leaf("lrm_cli.tui", "Look at the catalog: matrix, samples, traces; compare, label, search."),
     "report": Leaf("lrm_cli.report", "Write tables and plots with intervals, next to the published numbers."),
     "import": Leaf("lrm_cli.import_file", "Bring in completions and labels that others made."),
+    "export": Leaf("lrm_cli.export_file", "Write what the catalog holds of a spec as what other tools read."),
+    "snapshot": Branch(
+        "Share results: publish a spec's matrix to the Hugging Face Hub, pull those of others.",
+        {
+            "export": Leaf("lrm_cli.snapshot_export", "Write what the catalog has of a spec to a folder."),
+            "publish": Leaf("lrm_cli.snapshot_publish", "Publish what the catalog has of a spec on the Hub."),
+            "pull": Leaf("lrm_cli.snapshot_pull", "Verify a snapshot and merge it into the catalog."),
+            "verify": Leaf("lrm_cli.snapshot_verify", "Check every hash, id and reference of a snapshot."),
+            "diff": Leaf("lrm_cli.snapshot_diff", "Say what differs between two snapshots, or one and the catalog."),
+            "list": Leaf("lrm_cli.snapshot_list", "List the snapshots on the Hub, and those that were pulled."),
+        },
+    ),
     "judge": Branch(
         "Have judges grade what the catalog holds, and set them against human labels.",
         {

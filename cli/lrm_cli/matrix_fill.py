@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrm_cli import exits, fill_page, options, plan_page, retrying
+from lrm_cli import exits, fill_page, options, plan_page, retrying, snapshot_from
 from lrm_cli.chosen import choose, planned
 from lrm_cli.output import put_json
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lrm.backends.base import FailureClass
     from lrm.run.budget import Caps
     from lrm.run.executors import Choice
+    from lrm.store.trust import Trust
 
 
 @click.command(
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         "lrm matrix fill specs/quickstart.toml --max-cost 5 --max-time 2h",
         "lrm matrix fill specs/quickstart.toml --retry-failed=timeout,server",
         "lrm matrix fill specs/quickstart.toml --executor ray",
+        "lrm matrix fill specs/r1.toml --from my-lab/r1",
         "lrm matrix fill specs/quickstart.toml --dry-run",
     ),
     keys=fill_page.KEYS,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 @options.budget_options
 @options.executor_options
 @retrying.option
+@snapshot_from.option
+@options.trust_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, as `lrm matrix plan` does.")
 @click.option("--quiet", is_flag=True, help="No progress and no talk on stderr.")
 @options.catalog_option
@@ -48,6 +52,8 @@ def command(
     budget: Caps,
     executor: Choice,
     retry_failed: tuple[FailureClass, ...] | bool,
+    sources: tuple[str, ...],
+    trust: Trust | None,
     dry_run: bool,
     quiet: bool,
     catalog_file: str | None,
@@ -62,10 +68,13 @@ def command(
     chosen = choose(spec, registry_folders, only=only, replicates=replicates, update=update, budget=budget)
     catalog = options.open_catalog(catalog_file, merge=dry_run)  # a fill merges by itself
     if dry_run:
-        plan = planned(catalog, chosen, limit, retry_failed)
+        with snapshot_from.tried_on(catalog, sources) as tried:
+            snapshot_from.take(sources, tried, chosen, trust, quiet=quiet)
+            plan = planned(tried, chosen, limit, retry_failed, trust=trust)
         put_json(plan_page.plan_object(plan)) if as_json else plan_page.put_plan(plan)
         return exits.OK
 
+    snapshot_from.take(sources, catalog, chosen, trust, quiet=quiet)
     from lrm.run.fill import fill
     from lrm_cli.progress import open_observer
 
@@ -73,5 +82,6 @@ def command(
         outcome = fill(
             chosen.matrix, catalog, whole=chosen.whole, pins=chosen.pins, limit=limit, observer=observer,
             budget=chosen.matrix.budget, retry_failed=retry_failed, executor=executor, doing=f"lrm matrix fill {spec}",
+            trust=trust,
         )  # fmt: skip
     return fill_page.conclude(outcome, catalog, catalog_file, quiet=quiet, as_json=as_json)

@@ -14,6 +14,7 @@ from lrm_cli.output import put_json
 if TYPE_CHECKING:
     from lrm.backends.base import FailureClass
     from lrm.run.budget import Caps
+    from lrm.store.trust import Trust
 
 
 @click.command(
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     examples=(
         "lrm matrix plan specs/quickstart.toml",
         "lrm matrix plan specs/quickstart.toml --only model='sim-*' --only attack=none --replicates 3",
+        "lrm matrix plan specs/quickstart.toml --trust none",
     ),
     keys=plan_page.KEYS,
 )
 @options.spec_options
 @options.budget_options
 @retrying.option
+@options.trust_option
 @options.catalog_option
 @options.registry_option
 @options.json_option
@@ -39,6 +42,7 @@ def command(
     update: bool,
     budget: Caps,
     retry_failed: tuple[FailureClass, ...] | bool,
+    trust: Trust | None,
     catalog_file: str | None,
     registry_folders: tuple[Path, ...],
     as_json: bool,
@@ -48,7 +52,7 @@ def command(
     Asks no model and changes nothing. SPEC is a TOML file; cells of it that the catalog lacks are missing.
     """
     chosen = choose(spec, registry_folders, only=only, replicates=replicates, update=update, budget=budget)
-    plan = planned(options.open_catalog(catalog_file), chosen, limit, retry_failed)
+    plan = planned(options.open_catalog(catalog_file), chosen, limit, retry_failed, trust=trust)
     if as_json:
         put_json(plan_page.plan_object(plan))
     else:

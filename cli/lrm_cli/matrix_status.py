@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lrm.store.summary import Summary
 
 KEYS = ("spec", "file", "filled_at", "cells", "done", "blocked", "failed", "missing", "tallies", "parsed", "failures",
-        "verdicts", "rates")  # fmt: skip
+        "verdicts", "rates", "pulled")  # fmt: skip
 
 
 @click.command(
@@ -72,6 +72,10 @@ def _put_summary(one: Summary) -> None:
         for each in one.tallies if each.axis != "spec"
     ]  # fmt: skip
     put_table(table(("axis", "name", "cells", "done", "blocked", "failed", "missing", ""), cut(rows)))
+    if one.pulled:
+        put()
+        pulled = [(each.snapshot, each.cells) for each in one.pulled]
+        put_table(table(("came with", "cells"), cut(pulled)))
     if one.parsed:
         put()
         parsed = [(each.model, each.visibility, each.parse_status, each.cells) for each in one.parsed]

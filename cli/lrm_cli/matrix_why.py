@@ -15,7 +15,7 @@ from lrm_cli.table import pairs, table
 if TYPE_CHECKING:
     from lrm.plan.why import Why
 
-KEYS = ("call", "state", "explanation", "parts", "cells", "nearest")
+KEYS = ("call", "state", "explanation", "parts", "cells", "nearest", "publisher")
 
 
 @click.command(
@@ -60,6 +60,7 @@ def command(
                 "parts": [{"field": name, "value": value} for name, value in found.parts],
                 "cells": found.cells,
                 "nearest": found.nearest,
+                "publisher": found.publisher,
             }
         )
     else:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lrm.registry.declarations import Kind
     from lrm.registry.layers import Registry
     from lrm.store.catalog import Catalog
+    from lrm.store.trust import Trust
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -55,6 +56,29 @@ registry_option = click.option(
     multiple=True,
     help="One more folder of declarations, over ./registry and the packaged ones. Repeatable.",
 )
+
+
+def _trust(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> Trust | None:
+    """Return whose pulled results may fill cells; None where nothing was said of it."""
+    if not values:
+        return None
+    from lrm.store.trust import Trust
+
+    try:
+        return Trust.of(values)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+trust_option = click.option(
+    "--trust",
+    metavar="ORG",
+    multiple=True,
+    callback=_trust,
+    help="Only pulled results of this publisher fill cells: an organisation or a folder's name, all or none. Repeatable. A "
+    "plan supposes it, a fill holds to it from then on.",
+)
+"""`--trust ORG…`, which the command is given as `trust: Trust | None`."""
 
 
 def kind_of(word: str) -> Kind | None:

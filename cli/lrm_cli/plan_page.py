@@ -16,6 +16,7 @@ KEYS = (
     "spec", "cells", "done", "blocked", "failed", "missing", "not_applicable", "calls", "at_provider", "judge_calls", "ungraded",
     "cost", "judge_cost", "total_cost", "total_tokens", "budget", "retry_failed", "nothing_to_do", "blocks", "estimates",
     "judges", "judge_estimates", "pursuits", "pursuit_calls", "pursuit_cost", "pursuit_estimates", "engines", "gpu_hours",
+    "pulled",
 )  # fmt: skip
 
 
@@ -31,6 +32,7 @@ def put_plan(plan: Plan) -> None:
     """Print a plan: what is missing on stdout, the sentence about it on stderr."""
     if plan.nothing_to_do and (plan.retry_failed or not plan.missing):
         put(nothing_line(plan))
+        _put_pulled(plan)
         _say_left_out(plan)
         return
     if not plan.blocks:  # only judges were asked for
@@ -40,6 +42,7 @@ def put_plan(plan: Plan) -> None:
             f"{plan.spec}: {count(plan.cells, 'cell')}, {plan.done:,} present, {plan.missing:,} missing: "
             f"{count(plan.calls, 'call')} to make, {count(plan.ungraded, 'verdict')} missing on what is present"
         )
+        _put_pulled(plan)
     blocks = [block for block in plan.blocks if block.missing]
     condition = ["condition"] if len({block.condition for block in plan.blocks}) > 1 else []
     if blocks:
@@ -105,6 +108,11 @@ def put_plan(plan: Plan) -> None:
         )
     _say_left_out(plan)
     _say_takes(plan)
+
+
+def _put_pulled(plan: Plan) -> None:
+    if plan.pulled:
+        put(visible(plan.pulled_said, one_line=True))
 
 
 def _say_takes(plan: Plan) -> None:

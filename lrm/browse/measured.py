@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lrm import hashing
+from lrm.store.trust import Published, publisher_of
 from lrm.traces.trace import ParseStatus
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Measured:
     finish_reason: str | None = None
     thinking_tokens: int | None = None
     source: str | None = None
+    published: Published | None = None
+    """Who published it; None where it was received or imported here."""
     parse_status: ParseStatus | None = None
     visibility: str | None = None
     thinking: str | None = None
@@ -55,6 +58,7 @@ def measured(connection: duckdb.DuckDBPyConnection, generation_n: int) -> Measur
     parsed, visibility, splitter, thinking_length, thinking, answer_length, answer = (
         traces[0] if traces else (None, None, None, None, None, None, None)
     )
+    published = publisher_of(connection, generation_n)
     facts = (
         ("received", _moment(received_at)),
         ("seconds", _number(None if ms is None else ms / 1000, "{:,.2f}")),
@@ -68,13 +72,23 @@ def measured(connection: duckdb.DuckDBPyConnection, generation_n: int) -> Measur
         ("answer, characters", _number(answer_length)),
         ("parse status", f"{parsed or UNKNOWN} (splitter {splitter or UNKNOWN})"),
         ("fingerprint", fingerprint or UNKNOWN),
-        ("asked by", f"{source} {run}"),
+        ("asked by", f"{source} {run}" if published is None else f"the publisher of {published.snapshot}"),
+        *(() if published is None else _came(published)),
         *((("sent", sent),) if sent else ()),
     )
     return Measured(
-        hashing.show("g1", found), status, finish, tokens_thinking, source, parsed, visibility,
+        hashing.show("g1", found), status, finish, tokens_thinking, source, published, parsed, visibility,
         thinking, (thinking_length or 0) - len(thinking or ""), answer, (answer_length or 0) - len(answer or ""), facts,
     )  # fmt: skip
+
+
+def _came(published: Published) -> tuple[tuple[str, str], ...]:
+    """Return with which snapshot a response came, and whether it counts."""
+    counts = "yes" if published.trusted else "no: its publisher is not trusted"
+    return (
+        ("came with", f"{published.snapshot}, pulled {published.pulled_at:%Y-%m-%d %H:%M} UTC"),
+        ("fills cells", counts),
+    )
 
 
 def _moment(at: datetime) -> str:

@@ -17,6 +17,7 @@ from lrm.browse.reader import Reader, Stop
 from lrm.browse.said import Cell, Span, TraceVerdict, verdicts
 from lrm.errors import MissingError, known_names_hint
 from lrm.store.annotations import Annotation, Target, of_cell, of_generation
+from lrm.store.trust import Published
 from lrm.traces.trace import ParseStatus
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ class Trace:
     """`visible`, `summary`, `hidden`, `none` …: what of the thinking is shown."""
     origin: str
     """`run`, `simulated` or `imported`."""
+    published: Published | None
+    """Who published the response; None where it was received or imported here."""
     why_no_thinking: str | None
     why_no_answer: str | None
     verdicts: tuple[TraceVerdict, ...]
@@ -140,7 +143,7 @@ class Trace:
     """The last one; also of a call that was answered later."""
     attempts: tuple[Attempt, ...]
     other_generations: tuple[str, ...]
-    """Other responses to the same call, `g1:…`, in the order received."""
+    """Other responses to the same call, `g1:…`, in the order received; those that do not count among them."""
     is_first: bool
     """Whether it is the response that cells show."""
     facts: tuple[tuple[str, str], ...]
@@ -338,6 +341,7 @@ def _read(connection: duckdb.DuckDBPyConnection, key: _Key, prompt: str | None, 
         parse_status=response.parse_status,
         visibility=visibility,
         origin="simulated" if simulated else "imported" if foreign else "run",
+        published=response.published,
         why_no_thinking=why_no_thinking,
         why_no_answer=why_no_answer,
         verdicts=verdicts(connection, key.generation_n, cell, state),
@@ -409,10 +413,10 @@ def _attempts(connection: duckdb.DuckDBPyConnection, call: bytes) -> tuple[Attem
 
 
 def _others(connection: duckdb.DuckDBPyConnection, key: _Key) -> tuple[str, ...]:
-    if key.call_n is None or key.generation_n is None:
+    if key.call_n is None:
         return ()
     rows = connection.execute(
-        "SELECT id FROM lrm.generations WHERE call_n = ? AND n <> ? ORDER BY received_at, n",
+        "SELECT id FROM lrm.generations WHERE call_n = ? AND n IS DISTINCT FROM ? ORDER BY received_at, n",
         [key.call_n, key.generation_n],
     ).fetchall()
     return tuple(hashing.show("g1", one) for (one,) in rows)

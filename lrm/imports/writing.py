@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lrm import __version__, hashing
 from lrm.registry.tables import Json
 from lrm.store.columns import insert
+from lrm.store.trust import choosing_first
 from lrm.traces import split as splitter
 
 if TYPE_CHECKING:
@@ -124,15 +125,20 @@ _RESPONSES = (
     INSERT INTO cat.lrm.traces
         SELECT f.n, g.t1, $splitter, g.status, g.visibility, g.thinking, g.answer FROM fresh f JOIN gens g ON g.o = f.o
     """,
-    # A response that a cell shows already stays; so an import never takes a judged response away.
+    # What came with a snapshot and is imported here too is ours.
     """
-    UPDATE cat.lrm.calls SET generation_n = first.generation_n
-        FROM (
-            SELECT g.call_n, arg_min(g.n, (g.received_at, g.id)) AS generation_n
-            FROM cat.lrm.generations g WHERE g.call_n IN (SELECT call_n FROM fresh) GROUP BY g.call_n
-        ) first
-        WHERE cat.lrm.calls.n = first.call_n AND cat.lrm.calls.generation_n IS NULL
+    CREATE TEMP TABLE taken AS
+        SELECT e.n FROM cat.lrm.generations e
+        WHERE e.n IN (SELECT generation_n FROM cat.lrm.pulled) AND e.id IN (SELECT g1 FROM gens)
     """,
+    "DELETE FROM cat.lrm.pulled WHERE generation_n IN (SELECT n FROM taken)",
+    "UPDATE cat.lrm.generations SET source = 'imported', run = $run WHERE n IN (SELECT n FROM taken)",
+    # A response that a cell shows already stays; so an import never takes a judged response away.
+    choosing_first(
+        "SELECT call_n FROM fresh UNION ALL SELECT call_n FROM cat.lrm.generations WHERE n IN (SELECT n FROM taken)",
+        "cat.lrm",
+        only_empty=True,
+    ),
 )
 
 # The same responses under another declaration of their thinking: what is read otherwise loses its verdicts, as in a reparse.
@@ -149,6 +155,7 @@ _REREAD = (
     """,
     "DELETE FROM cat.lrm.traces WHERE generation_n IN (SELECT n FROM reread)",
     "DELETE FROM cat.lrm.verdicts WHERE generation_n IN (SELECT n FROM reread WHERE retold)",
+    "DELETE FROM cat.lrm.other_verdicts WHERE generation_n IN (SELECT n FROM reread WHERE retold)",
     "INSERT INTO cat.lrm.traces SELECT n, t1, $splitter, status, visibility, thinking, answer FROM reread",
 )
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from lrm.run.budget import PRIOR, Caps, Expected
 from lrm.spec.matrix import UNCONDITIONED
 
+NAMED = 10
+"""Snapshots that a sentence about pulled results names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -80,6 +83,17 @@ class JudgeBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class PulledCells:
+    """Cells whose response came with a snapshot."""
+
+    snapshot: str
+    """Its name, and the first digits of its commit where it has one: `acme/r1@1a2b3c4d5e6f`."""
+    publisher: str
+    """What `--trust` calls whoever published it: an organisation, or a folder's name."""
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineLoad:
     """An engine that a fill would load, for the models that are asked through it."""
 
@@ -130,6 +144,8 @@ class Plan:
     """What such attacks will take of each model, at most; apart from `estimates`, and not in `cost`."""
     engines: tuple[EngineLoad, ...] = ()
     """Engines that have to be loaded, in the order in which they are."""
+    pulled: tuple[PulledCells, ...] = ()
+    """Cells of `done` that rest on pulled results, by snapshot, most first."""
     budget: Caps = field(default_factory=Caps)
     """What the fill may take at most."""
     retry_failed: bool = False
@@ -154,6 +170,20 @@ class Plan:
     def failed(self) -> int:
         """Cells whose last attempt failed; they count as missing."""
         return sum(block.failed for block in self.blocks)
+
+    @property
+    def done_by_others(self) -> int:
+        """Cells whose response came with a snapshot."""
+        return sum(one.cells for one in self.pulled)
+
+    @property
+    def pulled_said(self) -> str:
+        """How many of the cells that are there rest on pulled results, and on whose, in a sentence."""
+        first = [f"{one.cells:,} {one.snapshot}" for one in self.pulled[:NAMED]]
+        more = [f"{len(self.pulled) - NAMED:,} other snapshots"] if len(self.pulled) > NAMED else []
+        cells = "cell" if self.done == 1 else "cells"
+        were = "was" if self.done_by_others == 1 else "were"
+        return f"{self.done_by_others:,} of {self.done:,} present {cells} {were} pulled: {', '.join((*first, *more))}"
 
     @property
     def missing(self) -> int:

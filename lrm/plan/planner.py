@@ -6,11 +6,12 @@ from collections.abc import Collection, Sequence
 
 from lrm.backends.base import FailureClass
 from lrm.plan.estimate import estimates, judge_estimates, pursuit_estimates
-from lrm.plan.plan import Block, EngineLoad, Estimate, JudgeBlock, Plan
+from lrm.plan.plan import Block, EngineLoad, Estimate, JudgeBlock, Plan, PulledCells
 from lrm.plan.pursuits import lay_out_pursuing
 from lrm.plan.verdicts import judge_blocks
 from lrm.plan.workspace import Workspace
 from lrm.spec.matrix import Slice, named
+from lrm.store.trust import LABEL
 
 # A cell's call is found by the three numbers that its id is made of, so a plan hashes only what is missing.
 _CELLS = """
@@ -26,7 +27,7 @@ _MATCHED = f"""
 CREATE OR REPLACE TABLE matched AS
 SELECT e.ix, e.model_n, e.prompt_n, e.messages_n, e.replicate, c.n AS call_n, c.generation_n
 FROM ({_CELLS}) e
-LEFT JOIN cat.lrm.calls c ON c.model_n = e.model_n AND c.messages_n = e.messages_n AND c.replicate = e.replicate
+LEFT JOIN calls c ON c.model_n = e.model_n AND c.messages_n = e.messages_n AND c.replicate = e.replicate
 """
 
 _RESPONSES = """
@@ -43,6 +44,21 @@ SELECT ix,
     count(*) FILTER (WHERE generation_n IN (SELECT n FROM cat.lrm.generations WHERE status = 'blocked')) AS blocked,
     count(*) FILTER (WHERE messages_n IS NULL) AS not_applicable
 FROM matched GROUP BY ix
+"""
+
+# A response that came with several snapshots is that of the first of them that is trusted.
+_PULLED = f"""
+SELECT {LABEL} AS snapshot, coalesce(s.publisher, s.name), f.cells
+FROM (
+    SELECT p.snapshot_n, count(*) AS cells FROM matched m
+    JOIN (
+        SELECT generation_n, min(snapshot_n) AS snapshot_n FROM cat.lrm.pulled
+        WHERE snapshot_n IN ({{trusted}}) GROUP BY generation_n
+    ) p ON p.generation_n = m.generation_n
+    GROUP BY p.snapshot_n
+) f
+JOIN cat.lrm.snapshots s ON s.n = f.snapshot_n
+ORDER BY f.cells DESC, s.n
 """
 
 # What is being answered already: by a running fill that claimed it or looks after its batch, or (`run` is NULL) by a batch
@@ -144,7 +160,16 @@ def plan(
         pursuit_estimates=in_attacks,
         judge_estimates=of_judges,
         engines=engines_of(space, expected, in_attacks, of_judges, judges),
+        pulled=pulled_cells(space),
     )
+
+
+def pulled_cells(space: Workspace) -> tuple[PulledCells, ...]:
+    """Return how many of the cells that are there rest on responses of each snapshot. Needs `matched`."""
+    if not space.connection.execute("SELECT 1 FROM cat.lrm.snapshots LIMIT 1").fetchall():
+        return ()
+    rows = space.connection.execute(_PULLED.format(trusted=space.trusted)).fetchall()
+    return tuple(PulledCells(*row) for row in rows)
 
 
 def engines_of(

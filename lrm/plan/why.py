@@ -15,6 +15,7 @@ from lrm.plan import workspace
 from lrm.spec.lock import Lock
 from lrm.spec.matrix import AT, UNCONDITIONED, Matrix, named
 from lrm.store.catalog import Catalog
+from lrm.store.trust import not_counted, publisher_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,6 +55,15 @@ class Why:
     cells: tuple[str, ...]
     """Cells of current spans that share the call, as MODEL/SET/PROMPT/ATTACK/REPLICATE; at most ten."""
     nearest: Nearest | None = None
+    publisher: str | None = None
+    """The snapshot that its response came with, `NAME@COMMIT`; None where it was received or imported here, or is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    name: str
+    explanation: str = ""
+    publisher: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +196,8 @@ def _explain(connection: duckdb.DuckDBPyConnection, key: _Key) -> Why:
         "SELECT id, messages FROM messages WHERE n = ?", [key.messages_n]
     ).fetchall()[0]
     call = hashing.call_id(model_id, messages_id, key.replicate)
-    state, explanation = _state(connection, call)
+    found = _state(connection, call)
+    state, explanation = found.name, found.explanation
     parts = (
         ("model", f"{name} ({hashing.show('i1', model_id)})"),
         *((f"model.{field}", value) for field, value in _flat(identity).items()),
@@ -195,13 +206,13 @@ def _explain(connection: duckdb.DuckDBPyConnection, key: _Key) -> Why:
         ("replicate", str(key.replicate)),
     )
     nearest = _nearest(connection, key, models, messages) if state in ("missing", "failed") else None
-    if state == "missing":
+    if state == "missing" and not explanation:
         explanation = (
             "no response in the catalog has this key"
             if nearest is None
             else f"no response has this key; the nearest differs in {', '.join(one.field for one in nearest.differs)}"
         ) + _engine(connection, key)
-    return Why(hashing.show("c1", call), state, explanation, parts, _cells(connection, key), nearest)
+    return Why(hashing.show("c1", call), state, explanation, parts, _cells(connection, key), nearest, found.publisher)
 
 
 def _engine(connection: duckdb.DuckDBPyConnection, key: _Key) -> str:
@@ -230,31 +241,37 @@ def _not_known(key: _Key, model: str) -> Why:
     return Why("not known yet", "missing", explanation, parts, ())
 
 
-def _state(connection: duckdb.DuckDBPyConnection, call: bytes) -> tuple[str, str]:
+def _state(connection: duckdb.DuckDBPyConnection, call: bytes) -> _State:
+    """Return a call's state; a missing one is explained only where a response is there that does not count."""
     rows = connection.execute(
         """
-        SELECT g.status, g.received_at, g.run, g.source, c.n
+        SELECT g.status, g.received_at, g.run, g.source, g.n, c.n
         FROM cat.lrm.calls c LEFT JOIN cat.lrm.generations g ON g.n = c.generation_n WHERE c.id = ?
         """,
         [call],
     ).fetchall()
     if not rows:
-        return "missing", ""
-    status, received_at, run, source, call_n = rows[0]
+        return _State("missing")
+    status, received_at, run, source, generation_n, call_n = rows[0]
     if status is not None:
+        published = publisher_of(connection, generation_n, "cat.lrm")
+        whom = f"{source} {run}" if published is None else f"its publisher; came with {published.snapshot}"
         state = "blocked" if status == "blocked" else "done"
-        return state, f"answered {received_at:%Y-%m-%d %H:%M} UTC by {source} {run}"
+        explanation = f"answered {received_at:%Y-%m-%d %H:%M} UTC by {whom}"
+        return _State(state, explanation, None if published is None else published.snapshot)
+    ignored = "; ".join(
+        f"the response that came with {one.snapshot} does not count: {one.whose} is not trusted"
+        for one in not_counted(connection, call_n, "cat.lrm")
+    )
     failed = connection.execute(
         "SELECT kind, message, attempts, failed_at FROM cat.lrm.failures WHERE call_n = ? ORDER BY failed_at DESC LIMIT 1",
         [call_n],
     ).fetchall()
     if not failed:
-        return "missing", ""
+        return _State("missing", ignored)
     kind, message, attempts, failed_at = failed[0]
-    return (
-        "failed",
-        f"{kind} after {attempts} attempts, {failed_at:%Y-%m-%d %H:%M} UTC: {message}; the next fill asks again",
-    )
+    said = f"{kind} after {attempts} attempts, {failed_at:%Y-%m-%d %H:%M} UTC: {message}; the next fill asks again"
+    return _State("failed", f"{said}; {ignored}" if ignored else said)
 
 
 def _cells(connection: duckdb.DuckDBPyConnection, key: _Key) -> tuple[str, ...]:

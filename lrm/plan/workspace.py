@@ -29,6 +29,7 @@ from lrm.registry.tables import Json
 from lrm.spec.lock import Lock, read_lock
 from lrm.spec.matrix import Located, Matrix, Slice, named
 from lrm.store.catalog import Catalog, workspace
+from lrm.store.trust import Trust, suppose, trusted_snapshots
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,6 +63,7 @@ CREATE VIEW prompts AS FROM cat.lrm.prompts UNION ALL FROM new_prompts;
 CREATE VIEW members AS FROM cat.lrm.prompt_set_members UNION ALL FROM new_members;
 CREATE VIEW messages AS SELECT n, id, messages FROM cat.lrm.messages UNION ALL FROM new_messages;
 CREATE VIEW renderings AS FROM cat.lrm.renderings UNION ALL FROM new_renderings;
+CREATE VIEW calls AS FROM cat.lrm.calls;
 """
 
 
@@ -92,6 +94,8 @@ class Workspace:
     """What was resolved on the way, for the lock file."""
     notes: list[str] = field(default_factory=list)
     """What could not be found out of the matrix's models, in sentences to be said."""
+    trusted: str = field(default_factory=lambda: trusted_snapshots("cat.lrm"))
+    """SQL of the snapshots whose results count in this plan."""
     attached: bool = True
 
     @property
@@ -154,15 +158,23 @@ def bare(catalog: Catalog) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def opened(
-    catalog: Catalog, matrix: Matrix, pins: Lock, *, say: Callable[[str], None] | None = None
+    catalog: Catalog,
+    matrix: Matrix,
+    pins: Lock,
+    *,
+    say: Callable[[str], None] | None = None,
+    trust: Trust | None = None,
 ) -> Iterator[Workspace]:
     """Open a workspace for a matrix: declarations numbered, prompts loaded and rendered where the catalog lacks them.
 
-    `say` is told of what takes long.
-    Raises SpecError for a prompt set or artifact that cannot be used, BusyError when the catalog stays locked.
+    `say` is told of what takes long. With `trust` the plan is made as if only these publishers' results counted.
+    Raises SpecError for a prompt set or artifact that cannot be used, MissingError for a publisher of whom nothing was pulled,
+    BusyError when the catalog stays locked.
     """
     with bare(catalog) as connection:
         space = Workspace(connection, catalog, matrix)
+        if trust is not None:
+            space.trusted = suppose(connection, trust)
         _pin_models(space, pins, say)
         _add_models(space)
         _add_attacks(space, pins)

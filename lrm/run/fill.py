@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lrm.run.pursuits import Led
     from lrm.run.rounds import Judged
     from lrm.run.session import Session
+    from lrm.store.trust import Trust
 
 
 def fill(
@@ -43,14 +44,16 @@ def fill(
     observer: Observer | None = None,
     doing: str = "lrm matrix fill",
     executor: Choice | None = None,
+    trust: Trust | None = None,
 ) -> Outcome:
     """Ask for every call of the matrix that the catalog lacks, grade what lacks a verdict, and return what was done.
 
     `whole` is the spec's matrix where `matrix` is a part of it (`--only`); `limit` caps the calls; `budget` goes over the
     spec's own; `retry_failed` asks only for what failed before (of these classes); `executor` says where calls are carried
-    out, which is here by default. Other fills may run in the same catalog: what one of them is asking is waited for, not
-    asked again. A first interrupt finishes what is in flight, a second stops at once; neither loses a response. Raises
-    SpecError, BusyError, CatalogError, and ModelError where no model of the matrix can be asked at all.
+    out, which is here by default; `trust` says whose pulled results fill cells from now on. Other fills may run in the same
+    catalog: what one of them is asking is waited for, not asked again. A first interrupt finishes what is in flight, a
+    second stops at once; neither loses a response. Raises SpecError, BusyError, CatalogError, MissingError for a publisher
+    of whom nothing was pulled, and ModelError where no model of the matrix can be asked at all.
     """
     watch = observer or Silent()
     started = clock.monotonic()
@@ -62,6 +65,8 @@ def fill(
                 catalog
             )  # before the merge: whoever dies after it keeps its claims until they are looked at again
             merge_leftovers(catalog, watch, executor)
+            if trust is not None:
+                _set_trust(catalog, trust, watch)
             space = stack.enter_context(workspace.opened(catalog, matrix, pins or Lock(), say=watch.say))
             planned = planner.plan(space, limit=limit, retry_failed=retry_failed, live=live)
             check_prices(space, planned, caps)
@@ -114,6 +119,13 @@ def begun(
     desk = stack.enter_context(session.desk_of(space, run, doing, watch))
     session.begin(space, run, span, planned)
     return stack.enter_context(session.opened(space, run, span, desk, Budget(caps), watch, doing, executor))
+
+
+def _set_trust(catalog: Catalog, trust: Trust, watch: Observer) -> None:
+    from lrm.store.trust import set_trust
+
+    for line in set_trust(catalog, trust).said():
+        watch.say(line)
 
 
 def _write_lock(space: Workspace, whole: Matrix, watch: Observer) -> None:

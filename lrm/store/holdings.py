@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lrm.store.live import live_runs
 from lrm.store.lock import Holder, held_alone, holder
+from lrm.store.trust import Snapshot, snapshots
 
 if TYPE_CHECKING:
     from lrm.store.catalog import Catalog
@@ -130,6 +131,8 @@ class Holdings:
     imports: tuple[HeldImport, ...]
     """Newest first."""
     annotators: tuple[HeldAnnotator, ...]
+    snapshots: tuple[Snapshot, ...]
+    """Those that were pulled, in that order."""
 
 
 def holdings(catalog: Catalog) -> Holdings:
@@ -175,6 +178,7 @@ def holdings(catalog: Catalog) -> Holdings:
             "SELECT annotator, automatic, scope, rubric, count(*) FROM lrm.annotations GROUP BY ALL ORDER BY ALL"
         ).fetchall()
         schema = migrations.applied(connection)
+        pulled = snapshots(connection)
     return Holdings(
         path=str(catalog.path),
         bytes=catalog.path.stat().st_size,
@@ -188,6 +192,7 @@ def holdings(catalog: Catalog) -> Holdings:
         runs=tuple(HeldRun(*row) for row in runs),
         imports=tuple(HeldImport(*row) for row in imports),
         annotators=tuple(HeldAnnotator(*row) for row in annotators),
+        snapshots=pulled,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lrm.store.views import drop_views, make_views
+from lrm.store.views import drop_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,7 +23,6 @@ CREATE TABLE lrm.pursuits (
 
 
 def upgrade(connection: duckdb.DuckDBPyConnection) -> None:
-    """Add conditions to slices and the table of pursuits, and make the views anew."""
+    """Add conditions to slices and the table of pursuits. The views are those of a later migration now."""
     drop_views(connection)
     connection.execute(TABLES)
-    make_views(connection)

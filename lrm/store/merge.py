@@ -17,7 +17,7 @@ from lrm import clock, hashing
 from lrm.backends.price import cost as price
 from lrm.errors import BusyError
 from lrm.registry.declarations import Model
-from lrm.store import journal
+from lrm.store import journal, trust
 from lrm.store.catalog import Catalog
 from lrm.store.grading import COLUMNS, Grader, VerdictRows, grade_all
 from lrm.store.live import live_runs
@@ -276,15 +276,6 @@ INSERT INTO lrm.traces
     FROM incoming_generations b JOIN fresh f ON f.id = b.id
 """
 
-_CHOOSE_FIRST = """
-UPDATE lrm.calls SET generation_n = first.generation_n
-    FROM (
-        SELECT g.call_n, arg_min(g.n, (g.received_at, g.id)) AS generation_n
-        FROM lrm.generations g WHERE g.call_n IN (SELECT call_n FROM fresh) GROUP BY g.call_n
-    ) first
-    WHERE lrm.calls.n = first.call_n AND lrm.calls.generation_n IS DISTINCT FROM first.generation_n
-"""
-
 _INSERT_VERDICTS = f"""
 INSERT INTO lrm.verdicts ({COLUMNS})
     SELECT f.n, v.judge_scope_n, v.prompt_n, v.status, v.label, v.unsafe, v.score, v.explanation, v.spans, $judged_at,
@@ -323,12 +314,15 @@ def _write(connection: duckdb.DuckDBPyConnection, batch: _Batch) -> tuple[int, i
     if batch.generations["id"]:
         connection.register("incoming_generations", _arrow(batch.generations, _GENERATION))
         connection.execute(_FRESH)
+        taken = trust.take_over(connection)
         connection.execute(_INSERT_GENERATIONS, {"run": batch.run})
         connection.execute(_INSERT_TRACES, {"splitter": splitter.VERSION})
-        connection.execute(_CHOOSE_FIRST)
+        trust.choose_first(connection, "SELECT call_n FROM fresh")
         count = connection.execute("SELECT count(*) FROM fresh").fetchall()[0][0]
         if len(batch.verdicts):
             connection.register("incoming_verdicts", batch.verdicts.table())
+            if taken:
+                connection.execute(trust.TAKE_OVER_VERDICTS)
             connection.execute(_INSERT_VERDICTS, {"judged_at": clock.now().replace(tzinfo=None)})
     failures = 0
     if batch.failures["call"]:

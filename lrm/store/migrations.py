@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrm.errors import CatalogError
-from lrm.store import m0001_initial, m0002_judges, m0003_runner, m0004_conditions, m0005_engines
+from lrm.store import m0001_initial, m0002_judges, m0003_runner, m0004_conditions, m0005_engines, m0006_snapshots
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,6 +19,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ("m0003_runner", m0003_runner.upgrade),
     ("m0004_conditions", m0004_conditions.upgrade),
     ("m0005_engines", m0005_engines.upgrade),
+    ("m0006_snapshots", m0006_snapshots.upgrade),
 )
 
 

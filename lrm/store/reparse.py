@@ -32,6 +32,7 @@ _REPLACE = (
     "DELETE FROM lrm.traces WHERE generation_n IN (SELECT generation_n FROM reread)",
     # What was graded is no longer what stands there; the next fill grades it anew.
     "DELETE FROM lrm.verdicts WHERE generation_n IN (SELECT generation_n FROM reread WHERE retold)",
+    "DELETE FROM lrm.other_verdicts WHERE generation_n IN (SELECT generation_n FROM reread WHERE retold)",
     "DELETE FROM lrm.verdicts WHERE against_n IN (SELECT generation_n FROM reread WHERE retold)",
     # So is a verdict that rests on a judge's reply which is read otherwise now.
     """

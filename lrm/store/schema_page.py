@@ -23,7 +23,7 @@ TABLES = {
     "with other models in it has ended",
     "pursuits": "how an attack with other models in it ended for a prompt: the best attempt's score, and every attempt in `history`",
     "engines": "an engine that a fill loaded: local weights, where they ran, what it took to load them, what they gave",
-    "calls": "what was asked of a model; `generation_n` is the first response received, NULL while there is none",
+    "calls": "what was asked of a model; `generation_n` is the first response received of those that count, NULL while there is none",
     "generations": "a response, with the provider's payload in `raw`; a call asked twice may have two",
     "failures": "a call that failed for good in one run; never deleted, and never counted as filled",
     "traces": "a response split into thinking and answer, and the version of the splitter",
@@ -40,6 +40,11 @@ TABLES = {
     "claims": "a call that a running fill is going to make, by numbers or by the call's id; those of a dead run mean nothing",
     "batches": "a batch at a provider's batch endpoint, by our key; `id` is the provider's",
     "batch_calls": "a call that is in a batch",
+    "snapshots": "a snapshot that was pulled: from whom, at which commit, and whether its results may fill cells",
+    "pulled": "a response that came with a snapshot",
+    "other_verdicts": "a verdict on what a judge graded earlier, and otherwise, in another catalog; kept, and counted nowhere",
+    "spec_texts": "the TOML file and the lock of a spec that came with a snapshot, without endpoints",
+    "pseudonyms": "what makes the pseudonyms of annotators in snapshots; never leaves the catalog",
 }
 """What one row of each table is."""
 
@@ -63,7 +68,8 @@ _STATE = {
     "parse_status": "what the splitter found, see [traces](traces.md); NULL without a response",
 }
 _RESPONSE = {
-    "source": "`run`: a fill here; otherwise what it was imported from",
+    "source": "`run`: a fill, here or its publisher's; otherwise what it was imported from",
+    "publisher": "the snapshot that it came with, `NAME@COMMIT`; NULL where it was received or imported here",
     "finish_reason": "the provider's word for why it stopped",
     "input_tokens": "as the provider counted them; NULL is unknown",
     "output_tokens": "thinking and answer together, as the provider counted them",
@@ -99,11 +105,13 @@ VIEWS: dict[str, dict[str, str]] = {
         "visibility": _CELL["visibility"],
         "simulated": _CELL["simulated"],
         "source": _RESPONSE["source"],
+        "publisher": _RESPONSE["publisher"],
         "thinking": "the visible thinking, or its summary; NULL when absent",
         "answer": "the answer; NULL when absent, which differs from an empty one",
         "splitter": "version of the splitter",
-        **{name: text for name, text in _RESPONSE.items() if name != "source"},
-        "is_first": "whether this is the response that the call's cells show; a second one to the same call is kept beside it",
+        **{name: text for name, text in _RESPONSE.items() if name not in ("source", "publisher")},
+        "is_first": "whether this is the response that the call's cells show; a second one to the same call, or one of a publisher "
+        "who is not trusted, is kept beside it",
         "generation_n": "number of the response; joins `traces` with `cells` and `verdicts`",
     },
     "verdicts": {

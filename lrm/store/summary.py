@@ -62,6 +62,15 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Pulled:
+    """Cells whose response came with a snapshot."""
+
+    snapshot: str
+    """As the view `cells` names it in `publisher`."""
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """How far one spec has come, as it was last filled."""
 
@@ -74,6 +83,8 @@ class Summary:
     failures: tuple[Failed, ...]
     verdicts: tuple[Judged, ...]
     rates: tuple[Rate, ...]
+    pulled: tuple[Pulled, ...] = ()
+    """Most first; empty where all was received or imported here."""
 
     @property
     def total(self) -> Tally:
@@ -112,6 +123,12 @@ WHERE spec = ? AND failure IS NOT NULL GROUP BY model, failure ORDER BY ALL
 _JUDGED = "SELECT judge, scope, status, count(*) FROM verdicts WHERE spec = ? GROUP BY ALL ORDER BY ALL"
 
 
+_PULLED = """
+SELECT publisher, count(*) FROM cells
+WHERE spec = ? AND publisher IS NOT NULL GROUP BY publisher ORDER BY 2 DESC, 1
+"""
+
+
 def summaries(connection: duckdb.DuckDBPyConnection, spec: str | None) -> tuple[Summary, ...]:
     """Return the summary of one spec, by its name or its file, or of all. Raises MissingError for an unknown one."""
     known = {name: (file, at) for name, file, at in connection.execute(_SPECS).fetchall()}
@@ -135,4 +152,11 @@ def _summary(connection: duckdb.DuckDBPyConnection, name: str, file: str | None,
         tuple(Failed(*row) for row in connection.execute(_FAILED, [name]).fetchall()),
         tuple(Judged(*row) for row in connection.execute(_JUDGED, [name]).fetchall()),
         read_rates(connection, name),
+        _pulled(connection, name),
     )
+
+
+def _pulled(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[Pulled, ...]:
+    if not connection.execute("SELECT 1 FROM lrm.snapshots LIMIT 1").fetchall():
+        return ()
+    return tuple(Pulled(*row) for row in connection.execute(_PULLED, [name]).fetchall())

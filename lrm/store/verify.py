@@ -11,6 +11,7 @@ from lrm import hashing
 from lrm.errors import SpecError
 from lrm.plan.rendering import prompt_of
 from lrm.store.catalog import Catalog
+from lrm.store.trust import counted
 
 if TYPE_CHECKING:
     import duckdb
@@ -137,8 +138,11 @@ REFERENCES = (
     ("calls", "points to a response that is not its own", """
         SELECT c.id FROM lrm.calls c LEFT JOIN lrm.generations g ON g.n = c.generation_n
         WHERE c.generation_n IS NOT NULL AND g.call_n IS DISTINCT FROM c.n"""),
-    ("calls", "has a response and does not point to it", """
-        SELECT c.id FROM lrm.calls c WHERE c.generation_n IS NULL AND c.n IN (SELECT call_n FROM lrm.generations)"""),
+    ("calls", "has a response and does not point to it", f"""
+        SELECT c.id FROM lrm.calls c
+        WHERE c.generation_n IS NULL AND c.n IN (SELECT g.call_n FROM lrm.generations g WHERE {counted()})"""),
+    ("calls", "points to a response of a publisher who is not trusted", f"""
+        SELECT c.id FROM lrm.calls c WHERE c.generation_n IS NOT NULL AND NOT ({counted("c.generation_n")})"""),
     ("generations", "has no call", "SELECT id FROM lrm.generations WHERE call_n NOT IN (SELECT n FROM lrm.calls)"),
     ("generations", "has no trace, or several", """
         SELECT g.id FROM lrm.generations g LEFT JOIN lrm.traces t ON t.generation_n = g.n GROUP BY g.n, g.id
@@ -161,6 +165,19 @@ REFERENCES = (
         WHERE coalesce(x.messages_n, 0) = 0"""),
     ("generations", "names an import that is not there", """
         SELECT id FROM lrm.generations WHERE run LIKE 'import:%' AND run NOT IN (SELECT 'import:' || lower(hex(id)) FROM lrm.imports)"""),
+    ("generations", "came with a snapshot that is not there", """
+        SELECT id FROM lrm.generations WHERE run LIKE 'snapshot:%' AND n NOT IN (SELECT generation_n FROM lrm.pulled)"""),
+    ("pulled", "is a response that is not there, or of an unknown snapshot", """
+        SELECT generation_n::VARCHAR::BLOB FROM lrm.pulled WHERE generation_n NOT IN (SELECT n FROM lrm.generations)
+            OR snapshot_n NOT IN (SELECT n FROM lrm.snapshots)"""),
+    ("pulled", "is there twice", """
+        SELECT generation_n::VARCHAR::BLOB FROM lrm.pulled GROUP BY generation_n, snapshot_n HAVING count(*) > 1"""),
+    ("other_verdicts", "judges a response that is not there, or by an unknown judge", """
+        SELECT generation_n::VARCHAR::BLOB FROM lrm.other_verdicts WHERE generation_n NOT IN (SELECT n FROM lrm.generations)
+            OR judge_scope_n NOT IN (SELECT n FROM lrm.judge_scopes)"""),
+    ("other_verdicts", "came with a snapshot that is not there", """
+        SELECT generation_n::VARCHAR::BLOB FROM lrm.other_verdicts
+        WHERE snapshot_n IS NOT NULL AND snapshot_n NOT IN (SELECT n FROM lrm.snapshots)"""),
     ("annotations", "is there twice", "SELECT any_value(id) FROM lrm.annotations GROUP BY id HAVING count(*) > 1"),
     ("annotations", "is of a response of another model", """
         SELECT a.id FROM lrm.annotations a JOIN lrm.generations g ON g.n = a.generation_n JOIN lrm.calls c ON c.n = g.call_n

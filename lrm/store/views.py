@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lrm.store.trust import LABEL
+
 if TYPE_CHECKING:
     import duckdb
 
-VIEWS = """
-CREATE VIEW cells AS
+# Grouped by the key that it is joined on, so that DuckDB leaves the join out where its column is not asked for. It does not
+# below other joins, so verdicts are made of cells that do not have it.
+_PUBLISHED = f"""
+LEFT JOIN (
+    SELECT p.generation_n, arg_min({LABEL}, (NOT s.trusted, s.n)) AS publisher
+    FROM lrm.pulled p JOIN lrm.snapshots s ON s.n = p.snapshot_n GROUP BY p.generation_n
+) published ON published.generation_n = g.n
+"""
+
+_CELLS = """
 WITH newest AS (
     SELECT spec, arg_max(span_n, n) AS span_n FROM lrm.spec_spans GROUP BY spec
 ),
@@ -40,6 +50,7 @@ SELECT
     END AS visibility,
     m.simulated,
     g.source,
+    {publisher},
     g.finish_reason,
     g.input_tokens,
     g.output_tokens,
@@ -66,7 +77,13 @@ CROSS JOIN LATERAL (SELECT unnest(range(s.first_replicate, s.first_replicate + s
 LEFT JOIN lrm.calls c ON c.model_n = s.model_n AND c.messages_n = x.messages_n AND c.replicate = r.replicate
 LEFT JOIN lrm.generations g ON g.n = c.generation_n
 LEFT JOIN lrm.traces t ON t.generation_n = g.n
-LEFT JOIN failed f ON f.call_n = c.n;
+LEFT JOIN failed f ON f.call_n = c.n
+{published}
+"""
+
+VIEWS = f"""
+CREATE VIEW cells AS
+{_CELLS.format(publisher="published.publisher", published=_PUBLISHED.strip()).strip()};
 
 CREATE VIEW traces AS
 SELECT
@@ -79,6 +96,7 @@ SELECT
     CASE t.status WHEN 'summary_only' THEN 'summary' WHEN 'withheld' THEN 'hidden' ELSE t.visibility END AS visibility,
     m.simulated,
     g.source,
+    published.publisher,
     t.thinking,
     t.answer,
     t.splitter,
@@ -94,7 +112,8 @@ FROM lrm.traces t
 JOIN lrm.generations g ON g.n = t.generation_n
 JOIN lrm.calls c ON c.n = g.call_n
 JOIN lrm.models m ON m.n = c.model_n
-JOIN lrm.messages x ON x.n = c.messages_n;
+JOIN lrm.messages x ON x.n = c.messages_n
+{_PUBLISHED.strip()};
 
 CREATE VIEW verdicts AS
 SELECT
@@ -116,7 +135,7 @@ SELECT
     c.generation_n,
     c.prompt_n,
     s.n AS judge_scope_n
-FROM cells c
+FROM ({_CELLS.format(publisher="NULL AS publisher", published="").strip()}) c
 JOIN lrm.span_judges j
     ON j.span_n = c.span_n AND (j.prompt_sets IS NULL OR list_contains(j.prompt_sets, c.prompt_set))
     AND c.model IS DISTINCT FROM j.against

@@ -21,8 +21,9 @@ from lrm.run.fill import fill
 from lrm.spec.resolve import resolve
 from lrm.store.annotations import Annotation, add, target_of
 from lrm.store.catalog import Catalog
+from lrm.store.trust import Trust, set_trust
 from lrm.traces.trace import ParseStatus
-from tests import builders
+from tests import builders, pulled
 from tests.browse import answered as made
 from tests.servers import Server
 
@@ -89,6 +90,28 @@ def test_a_response_by_its_id_by_its_call_and_by_numbers_is_the_same(catalog: Ca
     assert (facts["input tokens"], facts["finish reason"], facts["cost"]) == ("3", "stop", "unknown")
     assert facts["thinking tokens"] == "unknown"
     assert facts["asked by"] == "run run-b"
+
+
+def test_a_pulled_response_says_who_published_it_and_whether_it_counts(
+    catalog: Catalog, opened: Callable[[Catalog], Reader]
+) -> None:
+    name = generation(catalog, "b", "p1")
+    pulled.mark(catalog, pulled.snapshot(catalog), "m.name = 'b'")
+    found = trace.read_trace(opened(catalog), TracePlace(name))
+    assert found.published is not None
+    assert (found.published.snapshot, found.published.whose) == ("acme/r1@1a2b3c4d5e6f", "acme")
+    facts = dict(found.facts)
+    assert facts["asked by"] == "the publisher of acme/r1@1a2b3c4d5e6f"
+    assert (facts["came with"], facts["fills cells"]) == ("acme/r1@1a2b3c4d5e6f, pulled 2026-01-01 00:00 UTC", "yes")
+    set_trust(catalog, Trust(frozenset()))
+    there = trace.read_trace(opened(catalog), TracePlace(name))
+    assert (there.generation, there.is_first, there.state) == (name, False, "done")
+    assert dict(there.facts)["fills cells"] == "no: its publisher is not trusted"
+    cell = trace.read_trace(opened(catalog), TracePlace(there.call))
+    assert (cell.generation, cell.state, cell.published) == (None, "missing", None)
+    assert cell.other_generations == (name,)
+    own = trace.read_trace(opened(catalog), TracePlace(generation(catalog, "a", "p1")))
+    assert (own.published, "came with" in dict(own.facts)) == (None, False)
 
 
 def test_verdicts_are_those_of_the_spec_with_their_spans(catalog: Catalog, reader: Reader) -> None:

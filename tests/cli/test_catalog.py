@@ -44,7 +44,7 @@ def test_info(lrm: Run, lrm_json: Json, quickstart: Path) -> None:
     info = lrm_json("catalog", "info")
     assert set(info) == {
         "path", "bytes", "schema", "holder", "journal", "counts", "responses", "models", "specs", "runs",
-        "imports", "annotators",
+        "imports", "annotators", "snapshots",
     }  # fmt: skip
     assert (info["counts"]["calls"], info["counts"]["models"], info["counts"]["verdicts"]) == (540, 3, 1080)
     assert info["responses"] == [{"source": "run", "simulated": True, "count": 540}]

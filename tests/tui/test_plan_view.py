@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from lrm.browse.places import MonitorPlace, Place, PlanPlace
 from lrm.browse.reader import Stop
 from lrm.errors import LrmError, MissingError
-from lrm.plan.plan import Block, Plan
+from lrm.plan.plan import Block, Plan, PulledCells
 from lrm.store.catalog import Catalog
 from lrm_tui.app import LrmApp
 from lrm_tui.dialogs import Confirm
@@ -140,6 +141,17 @@ def test_nothing_to_do_is_said() -> None:
     state = PlanState(plan_of(*EVERY, done=10), Path("s.toml"))
     state.kept = state.whole
     assert "nothing to do: 40 of 40 cells are present" in state.head()[0].text
+
+
+@pytest.mark.parametrize("done", [4, 10])
+def test_whose_results_it_rests_on_is_said(done: int) -> None:
+    plan = plan_of(*EVERY, done=done)
+    others = tuple(PulledCells(f"org{n}/\x1b[31mr1", f"org{n}", 1) for n in range(12))
+    resting = replace(plan, pulled=others)
+    said = [one.text for one in PlanState(resting, Path("s.toml"), resting).head()]
+    whose = ", ".join(f"1 org{n}/␛[31mr1" for n in range(10))
+    assert said[1] == f"12 of {4 * done} present cells were pulled: {whose}, 2 other snapshots"
+    assert not any("pulled" in one.text for one in PlanState(plan, Path("s.toml"), plan).head())
 
 
 def test_the_file_of_a_spec_by_name(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from lrm.browse.reader import Reader
 from lrm.browse.said import Span, TraceVerdict
 from lrm.browse.trace import Trace, read_trace
 from lrm.store.catalog import Catalog
+from lrm.store.trust import Published
 from lrm_tui.screens.trace import asked_text
 from lrm_tui.screens.trace_state import (
     TraceState,
@@ -149,6 +151,25 @@ def test_kinds_are_always_said(catalog: Catalog, ids: dict[tuple[str, str], str]
     assert kinds(replace(trace, origin="imported", visibility="summary")) == ("IMPORTED", "SUMMARY ONLY")
     assert "SIMULATED" in head(replace(trace, origin="simulated"))[0][0]
     assert "no current cell" in str(head(replace(trace, cells=())))
+
+
+@pytest.mark.parametrize(
+    ("trusted", "shown"),
+    [
+        (True, "another response to the same call, which was received first"),
+        (False, "no response of a publisher who is not trusted"),
+    ],
+)
+def test_who_published_a_response_is_said(
+    catalog: Catalog, ids: dict[tuple[str, str], str], trusted: bool, shown: str
+) -> None:
+    trace = read(catalog, ids["alpha", "plain"])
+    assert "published" not in str(head(trace))
+    published = Published("acme/r1@1a2b3c4d5e6f", "acme", trusted, datetime(2026, 1, 1))  # noqa: DTZ001 - as catalogs have it
+    pulled = replace(trace, published=published, is_first=False)
+    assert ("published as acme/r1@1a2b3c4d5e6f", "dim") in head(pulled)
+    assert dict(facts(pulled))["shown by cells"] == shown
+    assert json.loads(as_json(pulled))["published"]["whose"] == "acme"
 
 
 def test_a_failure_says_class_attempts_and_message(catalog: Catalog, ids: dict[tuple[str, str], str]) -> None:

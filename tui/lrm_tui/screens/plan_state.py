@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lrm.engines.words import engines_line
 from lrm.errors import MissingError
+from lrm.text import visible
 from lrm_tui.screens.matrix_text import short
 from lrm_tui.screens.monitor_lines import Piece, TextLine, line
 from lrm_tui.screens.monitor_state import bar, money
@@ -162,7 +163,7 @@ class PlanState:
                 what = (
                     f"nothing to do here: {plan.missing:,} of {plan.cells:,} cells are missing, and asked for already"
                 )
-            return [line(Piece(what, "good")), line(), line()]
+            return [line(Piece(what, "good")), line(*_pulled(plan)), line()]
         first = [
             Piece(f"{plan.cells:,} cells  "), Piece(f"{plan.done:,} present  ", "good"),
             Piece(f"{plan.missing:,} missing", "warn" if plan.missing else "dim"),
@@ -193,7 +194,8 @@ class PlanState:
         if plan.budget:
             cost += f"   budget: {plan.budget.said()}"
         engines = [line(engines_line(plan))] if plan.engines else []
-        return [line(*first), line("  ".join(calls)), line(cost), *engines]
+        pulled = [line(*_pulled(plan))] if plan.pulled else []
+        return [line(*first), *pulled, line("  ".join(calls)), line(cost), *engines]
 
     def tree(self, width: int) -> Iterator[TextLine]:
         """Give the lines of the tree."""
@@ -291,3 +293,7 @@ class PlanState:
             f"Fill {plan.spec}?\n{text}\nIt runs as a process of its own: leaving this does not stop it, and it can be "
             "paused and stopped from the monitor."
         )
+
+
+def _pulled(plan: Plan) -> tuple[Piece, ...]:
+    return (Piece(visible(plan.pulled_said, one_line=True), "dim"),) if plan.pulled else ()

@@ -20,6 +20,7 @@ SHOWN: tuple[Shown, ...] = ("side", "folded", "only")
 Look = Literal["plain", "unsafe", "safe", "unknown", "error", "dim", "accent"]
 Words = tuple[str, Look]
 """Something that is shown, and how it looks; colour never says what the words do not."""
+_FIRST = "another response to the same call, which was received first"
 _STATUS: Mapping[str, tuple[str, str, Look]] = {
     "unparsed": ("?", "its reply could not be read", "unknown"),
     "no_text": ("–", "there is no such text to judge", "dim"),
@@ -113,6 +114,8 @@ def head(trace: Trace) -> list[Words]:
         words.append((f"expected {cell.expect}", "dim"))
     if cell.categories:
         words.append((" › ".join(cell.categories), "dim"))
+    if trace.published is not None:
+        words.append((f"published as {trace.published.snapshot}", "dim"))
     if not trace.is_first and trace.generation is not None:
         words.append(("not the response that cells show", "unknown"))
     return words
@@ -390,7 +393,9 @@ def facts(trace: Trace) -> list[tuple[str, str]]:
     found += [fact for fact in trace.facts if fact[0] not in named or fact[0] == "parse status"]
     found += [("another response", one) for one in trace.other_generations]
     if trace.generation is not None and not trace.is_first:
-        found.append(("shown by cells", "another response to the same call, which was received first"))
+        ignored = trace.published is not None and not trace.published.trusted
+        shown = "no response of a publisher who is not trusted" if ignored else _FIRST
+        found.append(("shown by cells", shown))
     if trace.failure is not None:
         failed = trace.failure
         found.append(

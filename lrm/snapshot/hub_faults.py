@@ -1,0 +1,225 @@
+"""What goes wrong when the Hub is asked: explained once, and tried again where another try may help.
+
+None of the client's texts is passed on: an address in them may hold a signature.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from lrm.errors import BusyError, LrmError, MissingError, SnapshotError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+Doing = Literal["read", "write"]
+Answer = TypeVar("Answer")
+
+TRIES = 5
+"""How often a request is made that fails for a passing reason, on top of what the client does by itself."""
+LONGEST_S = 120.0
+"""Longest wait, in seconds, that the Hub may ask for."""
+_TRUE = {"1", "on", "yes", "true"}
+_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT,
+}  # fmt: skip
+_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token"
+
+
+class PassingError(BusyError):
+    """The Hub does not answer, or not now."""
+
+    def __init__(self, message: str, *, hint: str | None = None, after_s: float | None = None) -> None:
+        """`after_s` is when, in seconds, the Hub wants to be asked again; None where it does not say."""
+        super().__init__(message, hint=hint)
+        self.after_s = after_s
+
+
+class StaleError(BusyError):
+    """Somebody else has committed in the meantime, or a commit's answer was lost: what is there now tells."""
+
+    def __init__(self, message: str, *, hint: str | None = None, after_s: float | None = None) -> None:
+        """`after_s` is when, in seconds, the Hub wants to be asked again; None where it does not say."""
+        super().__init__(message, hint=hint)
+        self.after_s = after_s
+
+
+def check_online() -> None:
+    """Raise MissingError where the Hub is not to be asked."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+        raise MissingError(
+            "the Hub is not asked, since HF_HUB_OFFLINE is set",
+            hint="unset HF_HUB_OFFLINE, or use a snapshot that is a folder on this machine",
+        )
+
+
+def asked(repo: str, doing: Doing, call: Callable[[], Answer]) -> Answer:
+    """Return what a call of the client returns.
+
+    Rate limits, errors of the server and broken connections are tried again, as long as the Hub asks for and otherwise
+    with a growing wait. Raises LrmError that says what to do.
+    """
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+    def once() -> Answer:
+        with explained(repo, doing), _unheard():
+            return call()
+
+    trying = Retrying(
+        retry=retry_if_exception_type(PassingError), stop=stop_after_attempt(TRIES), wait=wait, reraise=True
+    )
+    return trying(once)
+
+
+def wait(state: RetryCallState) -> float:
+    """Return the seconds before the next try: what the Hub asks for, else by chance, longer from try to try."""
+    from tenacity import wait_random_exponential
+
+    fault = state.outcome.exception() if state.outcome is not None else None
+    if isinstance(fault, PassingError | StaleError) and fault.after_s is not None:
+        return fault.after_s
+    return float(wait_random_exponential(multiplier=0.5, max=10)(state))
+
+
+@contextmanager
+def explained(repo: str, doing: Doing) -> Iterator[None]:
+    """Turn the client's errors into ours."""
+    try:
+        yield
+    except LrmError:
+        raise
+    except Exception as error:
+        told = _told(error, repo, doing)
+        if told is None:
+            raise
+        raise told from error
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the status that the Hub answered with; None where it did not answer."""
+    response = getattr(error, "response", None)
+    return None if response is None else int(getattr(response, "status_code", 0) or 0)
+
+
+def _told(error: Exception, repo: str, doing: Doing) -> LrmError | None:  # noqa: PLR0911 - one a kind of error
+    """Return what to tell for an error of the client; None for one that is a fault of ours."""
+    from huggingface_hub import errors
+
+    whole = _answered(error)
+    if isinstance(whole, errors.GatedRepoError):
+        return MissingError(
+            f"{repo} is gated, and this account has no access to it",
+            hint=f"ask for access on the page of the dataset {repo}, then {_LOG_IN} of that account",
+        )
+    if isinstance(whole, errors.RevisionNotFoundError):
+        return MissingError(
+            f"{repo} has no such revision", hint="name a branch, a tag or a whole commit; `main` is the default"
+        )
+    if isinstance(whole, errors.RepositoryNotFoundError):
+        return MissingError(
+            f"there is no dataset {repo} that this account may see",
+            hint=f"compare the name; for a private one {_LOG_IN} that may read it",
+        )
+    if isinstance(whole, errors.HFValidationError):
+        return bad_name(repo)
+    if isinstance(whole, errors.OfflineModeIsEnabled):
+        return MissingError("the Hub is not asked, since the client is offline", hint="unset HF_HUB_OFFLINE")
+    status = status_of(whole)
+    if status == 400 and isinstance(error, ValueError):
+        return SnapshotError(f"the Hub refuses the card for {repo}", hint="look at the head of its README.md")
+    return _of_no_status(whole, repo) if status is None else _of_status(whole, status, repo, doing)
+
+
+def bad_name(repo: str) -> MissingError:
+    """Return the error for what names no repository."""
+    return MissingError(
+        f"`{repo[:120]}` is no name of a dataset on the Hub", hint="it has the form ORG/NAME, such as lab/r1-results"
+    )
+
+
+def _of_status(error: BaseException, status: int, repo: str, doing: Doing) -> LrmError:  # noqa: PLR0911 - one a status
+    match status:
+        case 401:
+            return MissingError("the Hub does not know this account", hint=f"{_LOG_IN} that is still valid")
+        case 403 if doing == "write":
+            owner = repo.split("/", maxsplit=1)[0]
+            return MissingError(
+                f"this account may not write to {repo}",
+                hint=f"{_LOG_IN} with write access, of {owner} or a member of it; or publish under a name of your own",
+            )
+        case 403:
+            return MissingError(f"this account may not read {repo}", hint="ask for access on its page")
+        case 404:
+            return MissingError(f"the Hub does not have what was asked of {repo}", hint="compare the name and revision")
+        case 412:
+            return StaleError(f"somebody else is publishing to {repo}", hint="publish again in a moment")
+        case 408 | 409 | 425 | 429:
+            return _passing(error, status, repo)
+        case _ if status >= 500:
+            return _passing(error, status, repo)
+        case _:
+            return SnapshotError(f"the Hub answered {status} for {repo}")
+
+
+def _passing(error: BaseException, status: int, repo: str) -> LrmError:
+    said = "has been asked too often" if status == 429 else "answered that it cannot now"
+    after = _after_s(error)
+    if after is not None and after > LONGEST_S:
+        return BusyError(f"the Hub {said} ({status}) for {repo}", hint=f"it asks to come back in {after:,.0f} seconds")
+    return PassingError(f"the Hub {said} ({status}) for {repo}", hint="try again in a moment", after_s=after)
+
+
+def _after_s(error: BaseException) -> float | None:
+    """Return how many seconds the Hub asks to wait, from `Retry-After` or its own `RateLimit`; None where it does not say."""
+    headers: Any = getattr(getattr(error, "response", None), "headers", {})
+    plain = str(headers.get("Retry-After", "")).strip()
+    if plain.isdigit():
+        return float(plain)
+    limit = re.search(r";\s*t=(\d+)", str(headers.get("RateLimit", "")))
+    return float(limit[1]) if limit else None
+
+
+def _of_no_status(error: BaseException, repo: str) -> LrmError | None:
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return MissingError(
+            f"files of {repo} cannot be kept or read: {error.strerror}", hint="free or name another folder"
+        )
+    library = type(error).__module__.split(".")[0]
+    # The uploader of the Hub's own storage raises errors of its own, or bare RuntimeErrors.
+    if isinstance(error, OSError | json.JSONDecodeError) or library in _LIBRARIES or library == "hf_xet":
+        return PassingError(f"the Hub cannot be reached ({type(error).__name__})", hint="try again in a moment")
+    if type(error) is RuntimeError:
+        return PassingError(f"an upload to {repo} broke off", hint="publish again: what is there is not sent again")
+    if isinstance(error, ValueError):
+        return SnapshotError(
+            f"the Hub refuses files for {repo}", hint="see on its page whether this account has room for them"
+        )
+    return None
+
+
+def _answered(error: BaseException) -> BaseException:
+    """Return the error behind the client's own complaint: the answer of the Hub where there is one, else the first cause."""
+    cause: BaseException = error
+    while status_of(cause) is None and cause.__cause__ is not None:
+        cause = cause.__cause__
+    return cause
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep the client's warnings (of requests that it makes again) off stderr, which belongs to the front end."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
