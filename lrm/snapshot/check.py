@@ -81,15 +81,16 @@ def _same(snapshot: Snapshot, connection: duckdb.DuckDBPyConnection) -> None:
     """Raise SnapshotError where tables for readers, or counts, are not what the other tables give."""
     for name, query in QUERIES.items():
         columns = ", ".join(f'"{column}"' for column in BY_NAME[name].names)
-        differs = connection.execute(
+        connection.execute(f"CREATE TEMP TABLE t_made AS SELECT {columns} FROM ({query})")
+        # As many rows, and none that is not there: then they are the same.
+        made, more = connection.execute(
             f"""
-            SELECT count(*) FROM (
-                (SELECT {columns} FROM ({query}) EXCEPT ALL SELECT {columns} FROM in_{name})
-                UNION ALL (SELECT {columns} FROM in_{name} EXCEPT ALL SELECT {columns} FROM ({query}))
-            )
+            SELECT (SELECT count(*) FROM t_made),
+                (SELECT count(*) FROM (FROM t_made EXCEPT ALL SELECT {columns} FROM in_{name}))
             """
-        ).fetchall()[0][0]
-        if differs:
+        ).fetchall()[0]
+        connection.execute("DROP TABLE t_made")
+        if more or made != sum(one.rows for one in snapshot.manifest.of(name)):
             raise SnapshotError(
                 f"{snapshot.folder}: the table `{name}` is not what the responses and verdicts give",
                 hint="it was changed after it was written, or written by something else: do not trust it",

@@ -38,6 +38,8 @@ def _wins(table: Table) -> list[tuple[str, str]]:
         by.append(("withheld", "ASC"))
     if table.name in _FIRST:
         by.append((_FIRST[table.name], "ASC NULLS LAST"))
+    if table.name == "traces":
+        by.append(("splitter", "DESC"))
     if table.name == "slices":
         by.append(("replicates", "DESC"))
     if table.name == "calls":
