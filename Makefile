@@ -100,7 +100,7 @@ format: $(VENV)/.stamp-dev ## rewrite the code in the house format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/.stamp-dev ## run the benchmarks that need no data and no peers (twenty minutes)
+bench: $(VENV)/.stamp-dev ## run the benchmarks that need no data and no peers (half an hour)
 	$(PY) benchmarks/plan.py
 	$(PY) benchmarks/fill.py
 	$(PY) benchmarks/in_flight.py
