@@ -11,7 +11,7 @@ from lrm.errors import BusyError, SpecError
 from lrm.plan.workspace import Workspace
 from lrm.registry.identity import declaration_json
 from lrm.spec.matrix import Matrix, named
-from lrm.store.catalog import transaction
+from lrm.store.catalog import detach, transaction
 
 if TYPE_CHECKING:
     import duckdb
@@ -151,7 +151,7 @@ def written(space: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
         with transaction(connection, space.catalog.path):
             yield connection
     finally:
-        connection.execute("DETACH cat")
+        detach(connection, "cat", space.catalog.path)
 
 
 def register(space: Workspace, whole: Matrix) -> int:

@@ -226,7 +226,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Return a folder on a disk of 8 MB; skip where the system does not let us make one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("a small disk takes the right to mount, which this user lacks")
     yield folder
