@@ -94,8 +94,22 @@ def test_from_the_matrix_to_a_trace_and_back(tmux: Tmux, catalog: Path) -> None:
     tmux.press("J")
     tmux.until("lrm tui cell", "2 of 180")
     tmux.press("Escape")
-    tmux.until("prompt", "2 of 180")
+    tmux.until("state   thinking", "2 of 180")
     tmux.press("Escape")
+    tmux.until("n = ")
+    tmux.press("q")
+    tmux.until("ended 0")
+
+
+def test_keys_pressed_at_once_all_count(tmux: Tmux, catalog: Path) -> None:
+    tmux.open(catalog)
+    tmux.until("sim-reasoning", "sim-hidden", "starter", "n = ", "? Help")
+    tmux.press("Enter")
+    tmux.until("samples", "1 of 180")
+    tmux.press("Enter")
+    tmux.until("SIMULATED", "lrm tui cell", "1 of 180")
+    # The response that J asks for is still being read when Escape comes.
+    tmux.press("J", "Escape", "Escape")
     tmux.until("n = ")
     tmux.press("q")
     tmux.until("ended 0")

@@ -85,6 +85,8 @@ class View(Screen[None]):
     view: ClassVar[str] = ""
     again: ClassVar[str] = "r"
     """The key that tries again what failed."""
+    leaves_with: ClassVar[tuple[str, ...]] = ()
+    """How the names of jobs begin that are no reason to stay: Esc goes back, and does not stop them first."""
     DEFAULT_CSS = """
     View { background: $background; }
     View > #top { background: $panel; color: $foreground; text-style: bold; }
@@ -182,7 +184,7 @@ class View(Screen[None]):
 
     def loading_words(self) -> str:
         """Return what is said while something loads."""
-        return "loading (Esc stops)"
+        return "loading (Esc stops)" if self._stays else "loading"
 
     def freshness(self) -> str:
         """Return how old what is shown is."""
@@ -198,6 +200,11 @@ class View(Screen[None]):
     def loading_now(self) -> bool:
         """Whether something is being loaded."""
         return bool(self._stops)
+
+    @property
+    def _stays(self) -> bool:
+        """Whether something is being loaded that Esc stops."""
+        return not all(job.startswith(self.leaves_with) for job in self._stops)
 
     def ask(self, job: str, question: Callable[[Stop], T], then: Callable[[T], None]) -> None:
         """Have a worker answer a question and give the answer to `then`; a job of the same name is stopped first."""
@@ -313,7 +320,8 @@ class View(Screen[None]):
 
     def action_out(self) -> None:
         """Stop what loads, else dismiss the error or clear what narrows the view, else go back."""
-        if self.stop():
+        if self._stays:
+            self.stop()
             self.say()
         elif self.error is not None:
             self.error = None

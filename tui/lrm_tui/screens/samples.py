@@ -38,6 +38,7 @@ class SamplesView(Narrowing, Marking):
     """The view `samples`."""
 
     view: ClassVar[str] = "samples"
+    leaves_with: ClassVar[tuple[str, ...]] = ("look", "page ")
     DEFAULT_CSS = """
     SamplesView #body > Horizontal { height: 1fr; }
     SamplesView Detail { width: 34%; }
@@ -273,11 +274,7 @@ class SamplesView(Narrowing, Marking):
             self.rows.jump(child.row)
 
     def action_out(self) -> None:
-        """Go back. Pages and the pane beside the list are no reason to stay; a filter that is given up leaves the list as it is."""
-        if all(job == "look" or job.startswith("page") for job in self._stops) and self.error is None:
-            if not self.cleared():
-                self.lrm.back()
-            return
+        """Go back, as everywhere; a filter that is given up leaves the list as it is."""
         super().action_out()
         if self.samples is not None and "open" not in self._stops and self.place != self.samples.place:
             self.place = self.samples.place

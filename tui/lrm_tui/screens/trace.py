@@ -26,6 +26,7 @@ class TraceView(ReadingView):
     """One response in panes: prompt, thinking, answer, and verdicts with the passages that they cite."""
 
     view: ClassVar[str] = "trace"
+    leaves_with: ClassVar[tuple[str, ...]] = ("trace", "step")
 
     # What is shown
 
