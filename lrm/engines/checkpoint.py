@@ -14,9 +14,10 @@ from typing import Any
 import orjson
 
 from lrm.engines.folders import PICKLED, READ, bytes_to_read, file_digest, folder_at, folder_digest
-from lrm.engines.hub_files import COMMIT, HubError, Trouble, fetched, known_commit
+from lrm.engines.hub_files import HubError, Trouble, fetched, known_commit
 from lrm.engines.weights import fault_of
 from lrm.errors import ModelError
+from lrm.hub_client import COMMIT
 from lrm.registry.judges import is_folder
 from lrm.registry.models import Model
 from lrm.registry.vllm import Pins

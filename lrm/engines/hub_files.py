@@ -5,28 +5,20 @@ Endpoint, token and cache are the Hub client's own (HF_ENDPOINT, HF_TOKEN, HF_HO
 
 from __future__ import annotations
 
-import errno
 import glob
-import logging
-import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 
 from lrm.engines.folders import is_read
+from lrm.hub_client import COMMIT, Fault, cache_folder, endpoint, fault_of, is_offline, silent_bar, unheard
 
 Trouble = Literal["gated", "missing", "revision", "busy", "unreachable", "disk"]
 """`missing`: no such repository, or none that this account may see; `revision`: it has no such commit; `disk`: the cache's."""
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
-_TRUE = {"1", "on", "yes", "true"}
-_DISK = {
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EIO,
-}  # fmt: skip
 _TRIES = 3
 _ASK_S = 10.0
 
@@ -42,7 +34,7 @@ class HubError(Exception):
 
 def _check_online() -> None:
     """Raise HubError where the Hub is not to be asked."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+    if is_offline():
         raise HubError("unreachable", "HF_HUB_OFFLINE is set")
 
 
@@ -63,7 +55,7 @@ def commit_of(repo: str, revision: str | None) -> str:
 
     _check_online()
     with _explained(repo, revision or "main"):
-        found = HfApi(endpoint=_endpoint()).model_info(repo, revision=revision or "main", timeout=_ASK_S).sha
+        found = HfApi(endpoint=endpoint()).model_info(repo, revision=revision or "main", timeout=_ASK_S).sha
     if not isinstance(found, str) or not COMMIT.fullmatch(found):
         raise HubError("busy", f"the Hub names no commit of {repo}")
     return found
@@ -112,7 +104,7 @@ def _left(repo: str, commit: str, kept: Path, patterns: tuple[str, ...], *, code
 
     _check_online()
     with _explained(repo, commit):
-        info = HfApi(endpoint=_endpoint()).model_info(repo, revision=commit, files_metadata=True, timeout=3 * _ASK_S)
+        info = HfApi(endpoint=endpoint()).model_info(repo, revision=commit, files_metadata=True, timeout=3 * _ASK_S)
     return {
         one.rfilename: one.size or 0
         for one in info.siblings or ()
@@ -127,9 +119,9 @@ def _download(repo: str, commit: str, left: dict[str, int], say: Callable[[str],
         say(f"fetching {repo} at {commit[:12]}: {_files(len(left))}, {_bytes(sum(left.values()))}")
     for attempt in range(1, _TRIES + 1):
         try:
-            with _explained(repo, commit), _unheard():
+            with _explained(repo, commit), unheard():
                 snapshot_download(
-                    repo, revision=commit, endpoint=_endpoint(), cache_dir=_cache(), tqdm_class=silent_bar(),
+                    repo, revision=commit, endpoint=endpoint(), cache_dir=cache_folder(), tqdm_class=silent_bar(),
                     allow_patterns=[glob.escape(name) for name in left],
                 )  # fmt: skip
         except HubError as error:
@@ -150,98 +142,36 @@ def _bytes(size: int) -> str:
 # --- the client -------------------------------------------------------------------------------------------------------
 
 
-def _endpoint() -> str | None:
-    return os.environ.get("HF_ENDPOINT") or None
-
-
-def _cache() -> Path:
-    """Return the client's cache folder, by its own rules."""
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if value := os.environ.get(name):
-            return Path(value).expanduser()
-    home = os.environ.get("HF_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
-    return Path(home).expanduser() / "hub"
-
-
 def _kept(repo: str) -> Path:
-    return _cache() / f"models--{repo.replace('/', '--')}"
+    return cache_folder() / f"models--{repo.replace('/', '--')}"
 
 
 @contextmanager
 def _explained(repo: str, revision: str) -> Iterator[None]:
     """Turn the client's errors into HubError."""
-    from huggingface_hub import errors
-
-    shown = revision[:12] if COMMIT.fullmatch(revision) else revision
     try:
         yield
-    except errors.GatedRepoError as error:
-        raise HubError("gated", f"{repo} is gated, and this account has no access to it") from error
-    except errors.RevisionNotFoundError as error:
-        raise HubError("revision", f"{repo} has no revision `{shown}`") from error
-    except errors.RepositoryNotFoundError as error:
-        raise HubError("missing", f"the Hub has no model {repo} that this account may see") from error
-    except errors.HFValidationError as error:
-        raise HubError("missing", f"`{repo}` is no name of a model on the Hub") from error
-    except errors.LocalEntryNotFoundError as error:
-        # The client says so when the request for a file's headers gets no usable answer.
-        raise _answered(repo, _cause(error)) from error
-    except errors.HfHubHTTPError as error:
-        raise _answered(repo, error) from error
     except Exception as error:
-        # The client's own network errors come from whichever HTTP library its version uses.
-        library = type(error).__module__.split(".")[0]
-        if isinstance(error, OSError) or library in {"httpx", "httpx2", "httpcore", "requests"}:
-            raise _broken(error) from error
-        raise
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        raise _told(fault, repo, revision[:12] if COMMIT.fullmatch(revision) else revision) from error
 
 
-def _answered(repo: str, error: BaseException) -> HubError:
-    status = int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
-    if status in {401, 403}:
-        return HubError("gated", f"{repo} is gated, and this account has no access to it")
-    if status == 429 or status >= 500:
-        return HubError("busy", f"the Hub answered {status} for {repo}")
-    if status:
-        return HubError("missing", f"the Hub answered {status} for {repo}")
-    return _broken(error)
-
-
-def _broken(error: BaseException) -> HubError:
-    """Return the error for no answer, or for a cache that cannot be written."""
-    if isinstance(error, OSError) and error.errno in _DISK:
-        return HubError("disk", f"the Hub client's cache cannot be written: {error.strerror}")
-    return HubError("unreachable", f"the Hub cannot be reached ({type(error).__name__})")
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the HTTP error behind the client's complaint that a file is not in the cache, where there is one."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-        if getattr(cause, "response", None) is not None:
-            return cause
-    return cause
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep the client's warnings (of downloads that it takes up again) off stderr, which belongs to the front end."""
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def silent_bar() -> Any:
-    """Return a progress bar class that prints nothing: stderr belongs to the front end."""
-    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
-
-    class Silent(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
-
-    return Silent
+def _told(fault: Fault, repo: str, revision: str) -> HubError:  # noqa: PLR0911 - one a kind of fault
+    match fault.kind:
+        case "revision":
+            return HubError("revision", f"{repo} has no revision `{revision}`")
+        case "repository":
+            return HubError("missing", f"the Hub has no model {repo} that this account may see")
+        case "name":
+            return HubError("missing", f"`{repo}` is no name of a model on the Hub")
+        case "disk":
+            return HubError("disk", f"the Hub client's cache cannot be written: {fault.reason}")
+        case "network" | "offline":
+            return HubError("unreachable", f"the Hub cannot be reached ({fault.reason})")
+        case "gated" | "answer" if fault.refused:
+            return HubError("gated", f"{repo} is gated, and this account has no access to it")
+        case "gated" | "answer":
+            trouble: Trouble = "busy" if fault.busy else "missing"
+            return HubError(trouble, f"the Hub answered {fault.status} for {repo}")

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from lrm.engines.hub_files import silent_bar
 from lrm.errors import BusyError, LrmError, MissingError, known_names_hint
+from lrm.hub_client import COMMIT, Fault, cache_folder, endpoint, is_offline, silent_bar
+from lrm.hub_client import fault_of as fault_of_hub
 from lrm.prompts import files
 from lrm.prompts.shards import NoFilesError, choose_files
 from lrm.prompts.source import Pin, combined, fault_of
 from lrm.registry.declarations import Hub, PromptSet
 from lrm.spec.matrix import Located
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_TRUE = {"1", "on", "yes", "true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,7 @@ def mirrored(prompt_set: Located[PromptSet], *, wanted: str | None) -> Fetched |
         candidates = [tuple(folder / hub.repo / name for name in names)] if names else []
     for paths in candidates:
         if all(path.is_file() for path in paths) and (wanted is None or wanted in _digests(paths)):
-            revision = hub.revision if _COMMIT.fullmatch(hub.revision) else None
+            revision = hub.revision if COMMIT.fullmatch(hub.revision) else None
             return Fetched(paths, names, revision)
     return None
 
@@ -66,18 +61,18 @@ def fetch(prompt_set: Located[PromptSet], *, pinned: Pin) -> Fetched:
     """
     hub = _hub(prompt_set)
     revision = pinned.revision or hub.revision
-    if pinned.revision and _COMMIT.fullmatch(hub.revision) and hub.revision != pinned.revision:
+    if pinned.revision and COMMIT.fullmatch(hub.revision) and hub.revision != pinned.revision:
         raise fault_of(
             prompt_set,
             "hub.revision",
             f"the declaration asks for {hub.revision[:12]}…, the lock has {pinned.revision[:12]}…",
             "run with --update to move the lock",
         )
-    cached = _cached(prompt_set, revision) if _COMMIT.fullmatch(revision) else None
+    cached = _cached(prompt_set, revision) if COMMIT.fullmatch(revision) else None
     # Only a file that was named is known to be all; a listing out of the cache may lack files of the commit.
     if cached is not None and (hub.file is not None or pinned.sha256 in _digests(cached.paths)):
         return cached
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+    if is_offline():
         return _from_cache(prompt_set, revision, "HF_HUB_OFFLINE is set")
     try:
         with _explained(prompt_set, revision):
@@ -95,10 +90,9 @@ def _download(prompt_set: Located[PromptSet], revision: str) -> Fetched:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     hub = _hub(prompt_set)
-    endpoint, cache = os.environ.get("HF_ENDPOINT") or None, _cache_folder()
-    api = HfApi(endpoint=endpoint)
+    api = HfApi(endpoint=endpoint())
     commit = revision
-    if not _COMMIT.fullmatch(revision):
+    if not COMMIT.fullmatch(revision):
         commit = str(api.dataset_info(hub.repo, revision=revision).sha)
     if hub.file is not None:
         names: tuple[str, ...] = (hub.file,)
@@ -108,12 +102,11 @@ def _download(prompt_set: Located[PromptSet], revision: str) -> Fetched:
     for name in names:
         try:
             path = hf_hub_download(
-                hub.repo, name, repo_type="dataset", revision=commit, endpoint=endpoint, cache_dir=cache,
+                hub.repo, name, repo_type="dataset", revision=commit, endpoint=endpoint(), cache_dir=cache_folder(),
                 tqdm_class=silent_bar(),
             )  # fmt: skip
-        except LocalEntryNotFoundError as error:
-            # The client says so when the request for the file's headers gets no usable answer.
-            raise _cause(error) from error
+        except LocalEntryNotFoundError:
+            raise  # the client's words for a request without a usable answer: no sign that the file is missing
         except EntryNotFoundError as error:
             known = api.list_repo_files(hub.repo, revision=commit, repo_type="dataset")
             hint = known_names_hint(name, known)
@@ -128,17 +121,8 @@ def _download(prompt_set: Located[PromptSet], revision: str) -> Fetched:
 # --- the client's cache -----------------------------------------------------------------------------------------------
 
 
-def _cache_folder() -> Path:
-    """Return the client's cache folder, by its own rules, read when called."""
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if value := os.environ.get(name):
-            return Path(value).expanduser()
-    home = os.environ.get("HF_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
-    return Path(home).expanduser() / "hub"
-
-
 def _repo_cache(hub: Hub) -> Path:
-    return _cache_folder() / f"datasets--{hub.repo.replace('/', '--')}"
+    return cache_folder() / f"datasets--{hub.repo.replace('/', '--')}"
 
 
 def _cached(prompt_set: Located[PromptSet], commit: str) -> Fetched | None:
@@ -155,10 +139,10 @@ def _cached(prompt_set: Located[PromptSet], commit: str) -> Fetched | None:
 def _from_cache(prompt_set: Located[PromptSet], revision: str, why: str) -> Fetched:
     hub = _hub(prompt_set)
     commit = revision
-    if not _COMMIT.fullmatch(revision):
+    if not COMMIT.fullmatch(revision):
         with suppress(OSError):
             commit = (_repo_cache(hub) / "refs" / revision).read_text(encoding="ascii").strip()
-    cached = _cached(prompt_set, commit) if _COMMIT.fullmatch(commit) else None
+    cached = _cached(prompt_set, commit) if COMMIT.fullmatch(commit) else None
     if cached is None:
         raise MissingError(
             f"prompt set `{prompt_set.name}`: {why}, and the cache does not hold {_what(hub)} at {revision}",
@@ -182,66 +166,49 @@ def _remember(hub: Hub, revision: str, commit: str) -> None:
 
 @contextmanager
 def _explained(prompt_set: Located[PromptSet], revision: str) -> Iterator[None]:
-    """Turn the client's errors into ours. None of its texts is passed on: an address in them may hold a signature."""
-    from huggingface_hub import errors
-
-    hub = _hub(prompt_set)
+    """Turn the client's errors into ours."""
     try:
         yield
-    except (LrmError, _UnreachableError):
+    except LrmError:
         raise
-    except errors.GatedRepoError as error:
-        raise _no_access(hub) from error
-    except errors.RevisionNotFoundError as error:
-        raise fault_of(
-            prompt_set,
-            "hub.revision",
-            f"{hub.repo} has no revision `{revision}`",
-            f"see the commits, branches and tags of the dataset {hub.repo}; `main` is the default branch",
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise MissingError(
-            f"prompt set `{prompt_set.name}`: there is no dataset {hub.repo} that this account may see",
-            hint="compare the name; for a private dataset set HF_TOKEN to a token that may read it",
-        ) from error
-    except errors.HFValidationError as error:
-        raise fault_of(prompt_set, "hub.repo", f"`{hub.repo}` is no name of a dataset") from error
-    except errors.HfHubHTTPError as error:
-        status = _status(error)
-        if status in {401, 403}:
-            raise _no_access(hub) from error
-        if status == 429 or status >= 500:
-            raise BusyError(f"the Hub answered {status} for {hub.repo}", hint="try again in a moment") from error
-        raise MissingError(f"the Hub answered {status} for {hub.repo}") from error
     except Exception as error:
-        # The client's own network errors come from whichever HTTP library its version uses.
-        library = type(error).__module__.split(".")[0]
-        if isinstance(error, OSError) or library in {"httpx", "httpx2", "httpcore", "requests"}:
-            raise _UnreachableError(f"the Hub cannot be reached ({type(error).__name__})") from error
-        raise
+        fault = fault_of_hub(error)
+        if fault is None:
+            raise
+        raise _told(fault, prompt_set, revision) from error
 
 
-def _no_access(hub: Hub) -> MissingError:
-    return MissingError(
-        f"the dataset {hub.repo} is gated, and this account has no access to it",
-        hint=f"accept its terms on the page of the dataset {hub.repo}, then set HF_TOKEN to a token of that account",
-    )
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the HTTP error behind the client's complaint that a file is not in the cache, where there is one."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, HfHubHTTPError):
-            return cause
-        cause = cause.__cause__
-    return _UnreachableError("the Hub cannot be reached")
-
-
-def _status(error: Any) -> int:
-    return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
+def _told(fault: Fault, prompt_set: Located[PromptSet], revision: str) -> Exception:  # noqa: PLR0911 - one a kind of fault
+    repo = _hub(prompt_set).repo
+    match fault.kind:
+        case "revision":
+            return fault_of(
+                prompt_set, "hub.revision", f"{repo} has no revision `{revision}`",
+                f"see the commits, branches and tags of the dataset {repo}; `main` is the default branch",
+            )  # fmt: skip
+        case "repository":
+            return MissingError(
+                f"prompt set `{prompt_set.name}`: there is no dataset {repo} that this account may see",
+                hint="compare the name; for a private dataset set HF_TOKEN to a token that may read it",
+            )
+        case "name":
+            return fault_of(prompt_set, "hub.repo", f"`{repo}` is no name of a dataset")
+        case "disk":
+            return MissingError(
+                f"the Hub client's cache cannot be written: {fault.reason}",
+                hint="free some disk space, or name another folder in HF_HOME",
+            )
+        case "network" | "offline":
+            return _UnreachableError(f"the Hub cannot be reached ({fault.reason})")
+        case "gated" | "answer" if fault.refused:
+            return MissingError(
+                f"the dataset {repo} is gated, and this account has no access to it",
+                hint=f"accept its terms on the page of the dataset {repo}, then set HF_TOKEN to a token of that account",
+            )
+        case "gated" | "answer" if fault.busy:
+            return BusyError(f"the Hub answered {fault.status} for {repo}", hint="try again in a moment")
+        case "gated" | "answer":
+            return MissingError(f"the Hub answered {fault.status} for {repo}")
 
 
 # --- small parts ------------------------------------------------------------------------------------------------------

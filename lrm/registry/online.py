@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lrm.errors import BusyError, LrmError, MissingError, known_names_hint
+from lrm.hub_client import COMMIT, Kind, endpoint, fault_of, is_offline
 from lrm.prompts.shards import NoFilesError, choose_files
 from lrm.registry.declarations import Model, PromptSet
 from lrm.registry.judges import RewardJudge, is_folder
@@ -22,14 +22,12 @@ from lrm.spec.matrix import Located, Matrix
 TIMEOUT_S = 20
 """Seconds after which a request to the Hub is given up."""
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_TRUE = {"1", "on", "yes", "true"}
-_HTTP_LIBRARIES = {"httpx", "httpx2", "httpcore", "requests"}
 _UNSAID = {"", "other", "unknown"}
 """Licences of a card that name none."""
 
 RepoType = Literal["dataset", "model"]
+What = Literal["repo", "revision", "access"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +57,12 @@ class _Repo:
 class _NotThereError(Exception):
     """The Hub does not have what a declaration names, or does not tell this account of it."""
 
-    def __init__(self, what: Literal["repo", "revision", "access"]) -> None:
+    def __init__(self, what: What) -> None:
         super().__init__(what)
         self.what = what
+
+
+_NOT_THERE: dict[Kind, What] = {"revision": "revision", "gated": "access", "repository": "repo", "name": "repo"}
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ def check_online(read: Iterable[object]) -> Online:
     Endpoint and token are the client's own (HF_ENDPOINT, HF_TOKEN). Raises BusyError where the Hub cannot be reached or does
     not answer: without an answer nothing can be said of any declaration.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+    if is_offline():
         raise BusyError(
             "the Hub cannot be asked: HF_HUB_OFFLINE is set",
             hint="unset it, or leave out --online to check the files alone",
@@ -174,7 +175,7 @@ def _compare(check: _Check, repo: _Repo, readable: dict[tuple[str, str], bool]) 
     declaration: PromptSet = check.located.declaration
     hub = declaration.hub
     assert hub is not None
-    if not _COMMIT.fullmatch(hub.revision):
+    if not COMMIT.fullmatch(hub.revision):
         check.note(f"`{hub.revision}` of {hub.repo} is {repo.sha} now; a lock pins it when a spec is first filled")
     names = _names(check, repo)
     if names is not None:
@@ -282,20 +283,11 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
 def _ask(kind: RepoType, repo: str, revision: str) -> _Repo:
     """Ask the Hub for a repository at a revision, in one request. Raises _NotThereError and BusyError."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
-    try:
-        with _reaching():
-            info: Any = api.repo_info(
-                repo, revision=revision, repo_type=kind, files_metadata=kind == "dataset", timeout=TIMEOUT_S
-            )
-    except RevisionNotFoundError as error:
-        raise _NotThereError("revision") from error
-    except GatedRepoError as error:
-        raise _NotThereError("access") from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise _NotThereError("repo") from error
+    with _reaching():
+        info: Any = HfApi(endpoint=endpoint()).repo_info(
+            repo, revision=revision, repo_type=kind, files_metadata=kind == "dataset", timeout=TIMEOUT_S
+        )
     card = info.card_data
     files = {one.rfilename: None if one.lfs is None else str(one.lfs.sha256) for one in info.siblings or ()}
     return _Repo(str(info.sha), bool(info.gated), files, {} if card is None else card.to_dict())
@@ -304,40 +296,35 @@ def _ask(kind: RepoType, repo: str, revision: str) -> _Repo:
 def _may_read(repo: str, commit: str, name: str) -> bool:
     """Return whether this account may read a file of a gated dataset; nothing of it is downloaded."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import RepositoryNotFoundError
 
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    url = hf_hub_url(repo, name, repo_type="dataset", revision=commit, endpoint=endpoint)
+    url = hf_hub_url(repo, name, repo_type="dataset", revision=commit, endpoint=endpoint())
     try:
         with _reaching():
-            get_hf_file_metadata(url, endpoint=endpoint, timeout=TIMEOUT_S)
-    except RepositoryNotFoundError:  # a gated one that may not be read is among them
+            get_hf_file_metadata(url, endpoint=endpoint(), timeout=TIMEOUT_S)
+    except _NotThereError:  # a gated one that may not be read is among them
         return False
     return True
 
 
 @contextmanager
 def _reaching() -> Iterator[None]:
-    """Turn what says that no usable answer came into a BusyError. None of the client's texts is passed on."""
-    from huggingface_hub import errors
-
+    """Turn the client's errors into a _NotThereError, or into a BusyError where no usable answer came."""
     try:
         yield
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError):
-        # A gated repository that may not be read is among them: the Hub's answers, which the callers know what to do with.
-        raise
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        if status in {401, 403}:
-            raise MissingError(
-                f"the Hub refuses to answer ({status})", hint="set HF_TOKEN to a token that is valid, or unset it"
-            ) from error
-        raise BusyError(f"the Hub answered {status}", hint="try again in a moment") from error
     except Exception as error:
-        # The client's own network errors come from whichever HTTP library its version uses.
-        if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _HTTP_LIBRARIES:
-            raise BusyError(
-                f"the Hub cannot be reached ({type(error).__name__}); nothing was compared with it",
-                hint="see the network and HF_ENDPOINT, or leave out --online to check the files alone",
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        if fault.kind in _NOT_THERE:
+            raise _NotThereError(_NOT_THERE[fault.kind]) from error
+        if fault.refused:
+            raise MissingError(
+                f"the Hub refuses to answer ({fault.status})",
+                hint="set HF_TOKEN to a token that is valid, or unset it",
             ) from error
-        raise
+        if fault.status:
+            raise BusyError(f"the Hub answered {fault.status}", hint="try again in a moment") from error
+        raise BusyError(
+            f"the Hub cannot be reached ({fault.reason}); nothing was compared with it",
+            hint="see the network and HF_ENDPOINT, or leave out --online to check the files alone",
+        ) from error

@@ -134,7 +134,7 @@ def _continue(remote: Remote, file: File, part: Path, token: str | None) -> None
     # The client's own download begins anew in every process; only its part for one request continues.
     from huggingface_hub.file_download import http_get
 
-    from lrm.engines.hub_files import silent_bar
+    from lrm.hub_client import silent_bar
 
     part.touch()
     if part.is_symlink() or part.stat().st_size > file.bytes:

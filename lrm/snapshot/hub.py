@@ -7,13 +7,13 @@ knows of rows: `lrm.snapshot.fetch` brings a snapshot here, `lrm.snapshot.publis
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrm.errors import MissingError, SnapshotError
+from lrm.hub_client import COMMIT, endpoint, silent_bar
 from lrm.snapshot.hub_faults import asked, bad_name, check_online
 from lrm.snapshot.manifest import MAX_BYTES, NAME
 
@@ -25,7 +25,6 @@ TAG = "lrm-snapshot"
 MAX_FILES = 100_000
 """A repository with more files is not read."""
 MAX_LISTED = 500
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
@@ -87,13 +86,6 @@ def check_name(repo: str) -> None:
         raise bad_name(repo)
 
 
-def endpoint() -> str:
-    """Return the address of the Hub, by the client's own rule."""
-    from huggingface_hub.constants import ENDPOINT
-
-    return (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
-
-
 def client(token: str | None) -> HfApi:
     """Return the client; `token` None is that of the environment, or of who has logged in."""
     from huggingface_hub import HfApi
@@ -123,7 +115,7 @@ def look(repo: str, revision: str | None = None, *, token: str | None = None) ->
     if info.sha is None:
         return None
     commit = str(info.sha)
-    if _COMMIT.fullmatch(commit) is None:
+    if COMMIT.fullmatch(commit) is None:
         raise SnapshotError(f"the Hub names no commit of {repo}")
     files, hashes = asked(repo, "read", lambda: _tree(api, repo, commit))
     manifest = b""
@@ -167,8 +159,6 @@ class Bounded(io.BytesIO):
 def small_file(repo: str, commit: str, path: str, size: int, *, token: str | None = None) -> bytes:
     """Return a file of a commit that has this many bytes."""
     from huggingface_hub.file_download import http_get
-
-    from lrm.engines.hub_files import silent_bar
 
     into = Bounded(size)
     http_get(

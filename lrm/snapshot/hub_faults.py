@@ -5,16 +5,13 @@ None of the client's texts is passed on: an address in them may hold a signature
 
 from __future__ import annotations
 
-import errno
-import json
-import logging
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lrm.errors import BusyError, LrmError, MissingError, SnapshotError
+from lrm.hub_client import Fault, fault_of, is_offline, unheard
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -26,11 +23,6 @@ TRIES = 5
 """How often a request is made that fails for a passing reason, on top of what the client does by itself."""
 LONGEST_S = 120.0
 """Longest wait, in seconds, that the Hub may ask for."""
-_TRUE = {"1", "on", "yes", "true"}
-_DISK = {
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT,
-}  # fmt: skip
-_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token"
 
 
@@ -54,7 +46,7 @@ class StaleError(BusyError):
 
 def check_online() -> None:
     """Raise MissingError where the Hub is not to be asked."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+    if is_offline():
         raise MissingError(
             "the Hub is not asked, since HF_HUB_OFFLINE is set",
             hint="unset HF_HUB_OFFLINE, or use a snapshot that is a folder on this machine",
@@ -70,7 +62,7 @@ def asked(repo: str, doing: Doing, call: Callable[[], Answer]) -> Answer:
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
     def once() -> Answer:
-        with explained(repo, doing), _unheard():
+        with explained(repo, doing), unheard():
             return call()
 
     trying = Retrying(
@@ -103,39 +95,40 @@ def explained(repo: str, doing: Doing) -> Iterator[None]:
         raise told from error
 
 
-def status_of(error: BaseException) -> int | None:
-    """Return the status that the Hub answered with; None where it did not answer."""
-    response = getattr(error, "response", None)
-    return None if response is None else int(getattr(response, "status_code", 0) or 0)
-
-
-def _told(error: Exception, repo: str, doing: Doing) -> LrmError | None:  # noqa: PLR0911 - one a kind of error
+def _told(error: Exception, repo: str, doing: Doing) -> LrmError | None:  # noqa: PLR0911 - one a kind of fault
     """Return what to tell for an error of the client; None for one that is a fault of ours."""
-    from huggingface_hub import errors
-
-    whole = _answered(error)
-    if isinstance(whole, errors.GatedRepoError):
-        return MissingError(
-            f"{repo} is gated, and this account has no access to it",
-            hint=f"ask for access on the page of the dataset {repo}, then {_LOG_IN} of that account",
-        )
-    if isinstance(whole, errors.RevisionNotFoundError):
-        return MissingError(
-            f"{repo} has no such revision", hint="name a branch, a tag or a whole commit; `main` is the default"
-        )
-    if isinstance(whole, errors.RepositoryNotFoundError):
-        return MissingError(
-            f"there is no dataset {repo} that this account may see",
-            hint=f"compare the name; for a private one {_LOG_IN} that may read it",
-        )
-    if isinstance(whole, errors.HFValidationError):
-        return bad_name(repo)
-    if isinstance(whole, errors.OfflineModeIsEnabled):
-        return MissingError("the Hub is not asked, since the client is offline", hint="unset HF_HUB_OFFLINE")
-    status = status_of(whole)
-    if status == 400 and isinstance(error, ValueError):
-        return SnapshotError(f"the Hub refuses the card for {repo}", hint="look at the head of its README.md")
-    return _of_no_status(whole, repo) if status is None else _of_status(whole, status, repo, doing)
+    fault = fault_of(error)
+    if fault is None:
+        return _of_upload(error, repo)
+    match fault.kind:
+        case "gated":
+            return MissingError(
+                f"{repo} is gated, and this account has no access to it",
+                hint=f"ask for access on the page of the dataset {repo}, then {_LOG_IN} of that account",
+            )
+        case "revision":
+            return MissingError(
+                f"{repo} has no such revision", hint="name a branch, a tag or a whole commit; `main` is the default"
+            )
+        case "repository":
+            return MissingError(
+                f"there is no dataset {repo} that this account may see",
+                hint=f"compare the name; for a private one {_LOG_IN} that may read it",
+            )
+        case "name":
+            return bad_name(repo)
+        case "offline":
+            return MissingError("the Hub is not asked, since the client is offline", hint="unset HF_HUB_OFFLINE")
+        case "disk":
+            return MissingError(
+                f"files of {repo} cannot be kept or read: {fault.reason}", hint="free or name another folder"
+            )
+        case "network":
+            return PassingError(f"the Hub cannot be reached ({fault.reason})", hint="try again in a moment")
+        case "answer" if fault.status == 400 and isinstance(error, ValueError):
+            return SnapshotError(f"the Hub refuses the card for {repo}", hint="look at the head of its README.md")
+        case "answer":
+            return _of_status(fault, repo, doing)
 
 
 def bad_name(repo: str) -> MissingError:
@@ -145,8 +138,8 @@ def bad_name(repo: str) -> MissingError:
     )
 
 
-def _of_status(error: BaseException, status: int, repo: str, doing: Doing) -> LrmError:  # noqa: PLR0911 - one a status
-    match status:
+def _of_status(fault: Fault, repo: str, doing: Doing) -> LrmError:  # noqa: PLR0911 - one a status
+    match fault.status:
         case 401:
             return MissingError("the Hub does not know this account", hint=f"{_LOG_IN} that is still valid")
         case 403 if doing == "write":
@@ -161,17 +154,18 @@ def _of_status(error: BaseException, status: int, repo: str, doing: Doing) -> Lr
             return MissingError(f"the Hub does not have what was asked of {repo}", hint="compare the name and revision")
         case 412:
             return StaleError(f"somebody else is publishing to {repo}", hint="publish again in a moment")
-        case 408 | 409 | 425 | 429:
-            return _passing(error, status, repo)
-        case _ if status >= 500:
-            return _passing(error, status, repo)
-        case _:
+        case 408 | 409 | 425:
+            return _passing(fault, repo)
+        case _ if fault.busy:
+            return _passing(fault, repo)
+        case status:
             return SnapshotError(f"the Hub answered {status} for {repo}")
 
 
-def _passing(error: BaseException, status: int, repo: str) -> LrmError:
+def _passing(fault: Fault, repo: str) -> LrmError:
+    status = fault.status
     said = "has been asked too often" if status == 429 else "answered that it cannot now"
-    after = _after_s(error)
+    after = _after_s(fault.error)
     if after is not None and after > LONGEST_S:
         return BusyError(f"the Hub {said} ({status}) for {repo}", hint=f"it asks to come back in {after:,.0f} seconds")
     return PassingError(f"the Hub {said} ({status}) for {repo}", hint="try again in a moment", after_s=after)
@@ -187,15 +181,8 @@ def _after_s(error: BaseException) -> float | None:
     return float(limit[1]) if limit else None
 
 
-def _of_no_status(error: BaseException, repo: str) -> LrmError | None:
-    if isinstance(error, OSError) and error.errno in _DISK:
-        return MissingError(
-            f"files of {repo} cannot be kept or read: {error.strerror}", hint="free or name another folder"
-        )
-    library = type(error).__module__.split(".")[0]
-    # The uploader of the Hub's own storage raises errors of its own, or bare RuntimeErrors.
-    if isinstance(error, OSError | json.JSONDecodeError) or library in _LIBRARIES or library == "hf_xet":
-        return PassingError(f"the Hub cannot be reached ({type(error).__name__})", hint="try again in a moment")
+def _of_upload(error: BaseException, repo: str) -> LrmError | None:
+    """Return what to tell for an error of the uploader, which has bare RuntimeErrors and ValueErrors."""
     if type(error) is RuntimeError:
         return PassingError(f"an upload to {repo} broke off", hint="publish again: what is there is not sent again")
     if isinstance(error, ValueError):
@@ -203,23 +190,3 @@ def _of_no_status(error: BaseException, repo: str) -> LrmError | None:
             f"the Hub refuses files for {repo}", hint="see on its page whether this account has room for them"
         )
     return None
-
-
-def _answered(error: BaseException) -> BaseException:
-    """Return the error behind the client's own complaint: the answer of the Hub where there is one, else the first cause."""
-    cause: BaseException = error
-    while status_of(cause) is None and cause.__cause__ is not None:
-        cause = cause.__cause__
-    return cause
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep the client's warnings (of requests that it makes again) off stderr, which belongs to the front end."""
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

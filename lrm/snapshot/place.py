@@ -59,7 +59,7 @@ def place_of(text: str) -> Place:
     if text.startswith(ON_THE_HUB):
         return Repository(*address(text.removeprefix(ON_THE_HUB)))
     if text.startswith(("https://", "http://")):
-        from lrm.snapshot.hub import endpoint
+        from lrm.hub_client import endpoint
 
         known, marked, rest = text.partition("/datasets/")
         if not marked or known != endpoint():

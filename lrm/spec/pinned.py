@@ -14,8 +14,9 @@ from pathlib import Path
 from lrm.engines import hub_files
 from lrm.engines.checkpoint import checkpoint_at, digest_of, template_at, template_digest
 from lrm.engines.folders import folder_at
-from lrm.engines.hub_files import COMMIT, HubError
+from lrm.engines.hub_files import HubError
 from lrm.errors import ModelError, SpecError
+from lrm.hub_client import COMMIT
 from lrm.registry.judges import is_folder
 from lrm.registry.models import Model
 from lrm.registry.vllm import Pins
