@@ -14,6 +14,8 @@ COMPILE_ENGINES := $(subst --universal,--python-platform x86_64-manylinux_2_35,$
 PYTEST_FLAGS ?=
 # A file at a time on every core: what a file sets up is set up once.
 SPREAD := -n auto --dist loadfile
+# Suites that are slow, or want an environment of their own.
+APART := system reward vllm ray interchange
 # What reward judges need lies in a folder of its own, laid over .venv where their tests run: 1 GB that nothing else wants.
 REWARD := $(VENV)/reward
 # Not in the lock: one version of torch is another file on every index, and PyPI's drags in 4 GB of CUDA.
@@ -41,7 +43,7 @@ unexport UV_INDEX
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo install install-dev install-reward install-vllm test lint types imports docs docs-check pytest \
-	test-reward test-vllm test-ray test-interchange format bench bench-engine bench-peers wheel lock lock-peers lock-readers upgrade lock-check clean distclean
+	test-system test-reward test-vllm test-ray test-interchange format bench bench-engine bench-peers wheel lock lock-peers lock-readers upgrade lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -53,7 +55,7 @@ install: $(VENV)/.stamp-run ## make .venv with what lrm needs to run
 
 install-dev: $(VENV)/.stamp-dev ## make .venv with what the checks and tests need too
 
-test: lint types imports docs-check pytest ## set up and run every check and all tests
+test: lint types imports docs-check pytest ## set up and run every check, and all tests but the slow suites
 
 lint: $(VENV)/.stamp-dev ## check style and format
 	$(VENV)/bin/ruff check .
@@ -77,8 +79,11 @@ docs-check: $(VENV)/.stamp-dev ## check that the generated parts of the document
 	$(PY) -m cogapp --check $(PAGES)
 	$(PY) -m lrm_cli.reference --check
 
-pytest: $(VENV)/.stamp-dev ## run all tests (PYTEST_FLAGS="-k words" for some)
-	$(PY) -m pytest $(SPREAD) $(PYTEST_FLAGS)
+pytest: $(VENV)/.stamp-dev ## run all tests but those with targets of their own (PYTEST_FLAGS="-k words" for some)
+	$(PY) -m pytest $(SPREAD) $(APART:%=--ignore=tests/%) $(PYTEST_FLAGS)
+
+test-system: $(VENV)/.stamp-dev ## run the tests with servers, kills and faults, which `make test` leaves out (a quarter of an hour)
+	$(PY) -m pytest tests/system $(SPREAD) $(PYTEST_FLAGS)
 
 install-reward: $(VENV)/.stamp-reward ## make .venv/reward with torch (for the CPU) and transformers
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# DEL and C1, soft hyphens, marks of direction, zero-width signs, separators, lone surrogates, tags.
+_LIVE = re.compile(
+    "[\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
 
 # Cc (C0, DEL, C1), bidirectional overrides and isolates, zero-width and invisible signs, line and paragraph separators, and
 # selectors of variants that only emoji need (U+FE0E, U+FE0F), since the others can carry a hidden message.
@@ -37,3 +42,16 @@ def without_surrogates(text: str) -> str:
 def has_surrogates(text: str) -> bool:
     """Return whether `text` holds a lone surrogate, which UTF-8 cannot encode."""
     return _SURROGATES.search(text) is not None
+
+
+def live_as_escapes(json_text: str) -> str:
+    """Return JSON in which every sign that JSON leaves as it is and that could drive a terminal is written as an escape."""
+    return _LIVE.sub(_escaped, json_text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
 
 Spot = Literal[
     "whoami", "create", "settings", "yaml", "preupload", "batch", "put", "verify", "commit",
@@ -162,6 +165,22 @@ def hub_server() -> Iterator[HubServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def logged_in(token: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[HubServer]:
+    """Run the stand-in, and have the client use it: with a cache of its own, as an account that may write for `lab`."""
+    with hub_server() as server:
+        server.tokens = {
+            token: Account("ada", frozenset({"ada", "lab"})),
+            "hf_other": Account("bob", frozenset({"bob", "lab"})),
+            "hf_stranger": Account("eve", frozenset({"eve"})),
+        }
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_HOME", str(folder / "hf"))
+        monkeypatch.setenv("HF_TOKEN", token)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        yield server
 
 
 class Answering(BaseHTTPRequestHandler):

@@ -12,8 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from lrm import hashing
+from lrm.errors import SnapshotError
 from lrm.snapshot.choice import Choice
 from lrm.snapshot.export import Exported, export
 from lrm.snapshot.folder import open_folder
@@ -115,6 +117,27 @@ def exported(catalog: Catalog, folder: Path, *, choice: Choice | None = None, sp
 def pulled(catalog: Catalog, folder: Path, name: str = "acme/one", commit: str | None = None) -> Merged:
     """Merge a snapshot as one of a publisher."""
     return merge(catalog, open_folder(folder), Origin(name, name.split("/", maxsplit=1)[0], commit or "a" * 40))
+
+
+def good(folder: Path) -> Path:
+    """Return a snapshot with rows in every table."""
+    exported(full(folder), folder / "out")
+    return folder / "out"
+
+
+def mine(folder: Path) -> Catalog:
+    """Return a catalog that has something in it already."""
+    return fill(folder / "catalog.duckdb", matrix("mine"))
+
+
+def refused(catalog: Catalog, folder: Path) -> str:
+    """Return what is said of a snapshot that is refused, which changes nothing in the catalog."""
+    before = digest(catalog.path.parent)
+    with pytest.raises(SnapshotError) as error:
+        pulled(catalog, folder)
+    assert digest(catalog.path.parent) == before
+    assert error.value.hint
+    return error.value.message
 
 
 def digest(folder: Path) -> dict[str, str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
@@ -12,9 +11,6 @@ from lrm_cli import exits, options
 from lrm_cli.chosen import parsed
 from lrm_cli.command import Command
 from lrm_cli.output import put, put_json, say
-
-if TYPE_CHECKING:
-    from lrm.store.catalog import Catalog
 
 FORMATS = ("inspect", "every-eval-ever", "helm", "csv", "jsonl")
 """As `lrm.exports.export` has them; written out, so that help loads nothing of it."""
@@ -64,9 +60,11 @@ def command(
     """
     from lrm.exports.export import FORMATS as KNOWN
     from lrm.exports.export import export
+    from lrm.store.specs import find_spec, known_specs
 
     catalog = options.open_catalog(catalog_file)
-    name = _named(catalog, spec)
+    with catalog.reading() as connection:
+        name = find_spec(spec, known_specs(connection)).name
     written = export(
         catalog, name, next(one for one in KNOWN if one == form), out, only=parsed(only), force=force, texts=texts,
         organization=organization, say=say if sys.stderr.isatty() else None,
@@ -80,19 +78,3 @@ def command(
     for why, count in written.left_out.items():
         say(f"left out: {count:,} {why}")
     return exits.OK
-
-
-def _named(catalog: Catalog, given: str) -> str:
-    """Return the spec's name in the catalog. Raises MissingError for an unknown one."""
-    from lrm.errors import MissingError, known_names_hint
-
-    with catalog.reading() as connection:
-        known = [name for (name,) in connection.execute("SELECT DISTINCT spec FROM lrm.spec_spans").fetchall()]
-    path = PurePath(given)
-    name = path.stem if path.suffix == ".toml" else given
-    if given in known or name in known:
-        return given if given in known else name
-    if path.suffix == ".toml":
-        hint = f"fill it first: `lrm matrix fill {given}`; or name another --catalog"
-        raise MissingError(f"the catalog has nothing of {given} yet", hint=hint)
-    raise MissingError(f"the catalog knows no spec `{given}`", hint=known_names_hint(name, known))

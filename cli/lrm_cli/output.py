@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,18 +14,12 @@ from uuid import UUID
 
 import click
 
-from lrm.text import visible
+from lrm.text import live_as_escapes, visible
 
 T = TypeVar("T")
 
 SHOWN = 200
 """Rows of a list that are printed; `--json` prints all."""
-
-# What `lrm.text.visible` would replace, written as an escape instead: JSON stays exact.
-_LIVE = re.compile(
-    "[\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
-)
 
 
 def put(text: str = "") -> None:
@@ -47,15 +40,7 @@ def put_json(value: object) -> None:
 def json_text(value: object, *, indent: int | None = 2) -> str:
     """Return a value as JSON in which every sign that could drive a terminal is an escape."""
     text = json.dumps(plain(value), ensure_ascii=False, indent=indent, allow_nan=False)
-    return _LIVE.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code < 0x10000:
-        return f"\\u{code:04x}"
-    code -= 0x10000
-    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+    return live_as_escapes(text)
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911

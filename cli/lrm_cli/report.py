@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
 from lrm_cli import exits, options
 from lrm_cli.command import Command
 from lrm_cli.output import put, put_json, say
-
-if TYPE_CHECKING:
-    from lrm.store.catalog import Catalog
 
 FORMATS = ("html", "md", "latex", "csv", "json")
 """As `lrm.report.write` has them; written out, so that help loads nothing of it."""
@@ -65,10 +61,13 @@ def command(
     from lrm.report.build import build
     from lrm.report.write import FORMATS as KNOWN
     from lrm.report.write import folder_name, write
+    from lrm.store.specs import find_spec, known_specs
 
     catalog = options.open_catalog(catalog_file)
     registry = options.open_registry(registry_folders)
-    name, file = _named(catalog, spec)
+    with catalog.reading() as connection:
+        name = find_spec(spec, known_specs(connection)).name
+    file = Path(spec) if spec != name and Path(spec).is_file() else None
     report = build(catalog, name, file=file, against=against or None, registry=registry, only=sections, say=_counting)
     _counting("")
     folder = out or Path(folder_name(name))
@@ -90,24 +89,3 @@ def _counting(part: str) -> None:
     """Tell who waits at a terminal which part is being counted: one line that grows, ended by an empty part."""
     if sys.stderr.isatty():
         click.echo(f"{part} … " if part else "counted", nl=not part, err=True)
-
-
-def _named(catalog: Catalog, given: str) -> tuple[str, Path | None]:
-    """Return the spec's name in the catalog, and its file where that was given. Raises MissingError for an unknown one."""
-    from lrm.errors import MissingError, known_names_hint
-
-    with catalog.reading() as connection:
-        known = [name for (name,) in connection.execute("SELECT DISTINCT spec FROM lrm.spec_spans").fetchall()]
-    path = Path(given)
-    file = path if path.suffix == ".toml" and path.is_file() else None
-    if file is None and given in known:
-        return given, None
-    name = PurePath(given).stem
-    if name in known:
-        return name, file
-    if file is not None:
-        raise MissingError(
-            f"the catalog has nothing of {given} yet",
-            hint=f"fill it first: `lrm matrix fill {given}`; or name another --catalog",
-        )
-    raise MissingError(f"the catalog knows no spec `{given}`", hint=known_names_hint(name, known))

@@ -16,6 +16,7 @@ from lrm.errors import MissingError, SpecError, known_names_hint
 from lrm.exports import sql
 from lrm.exports.cell import Annotation, Cell, Json, JudgeFacts, Part, Rates, Verdict
 from lrm.store.catalog import Catalog, scratch_folder, using, workspace
+from lrm.store.specs import find_spec, known_specs
 
 if TYPE_CHECKING:
     import duckdb
@@ -154,8 +155,8 @@ def _choose(
     names = [str(one[0]) for one in found.description or []]
     rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
     if not rows:
-        known = [name for (name,) in connection.execute("SELECT DISTINCT spec FROM lrm.spec_spans").fetchall()]
-        raise MissingError(f"the catalog knows no spec `{spec}`", hint=known_names_hint(spec, known))
+        find_spec(spec, known_specs(connection))
+        raise MissingError(f"`{spec}` spans no cells", hint="fill it again, with more in its matrix")
     kept = [row for row in rows if all(_fits(row[axis], wanted.get(axis)) for axis in AXES if axis != "judge")]
     if not kept:
         told = ", ".join(f"{axis}={glob}" for axis, globs in wanted.items() for glob in globs)

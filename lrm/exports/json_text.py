@@ -7,12 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from lrm.text import without_surrogates
+from lrm.text import live_as_escapes, without_surrogates
 
-# What JSON would leave as it is: DEL and C1, soft hyphens, marks of direction, zero-width signs, separators, tags.
-_LIVE = re.compile(
-    "[\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
 _ELSEWHERE = re.compile(r"[/~\\]|[A-Za-z]:[/\\]|[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -22,20 +18,12 @@ def dumps(value: Any, *, nan: bool = False) -> str:
     Raises ValueError for NaN and infinities otherwise.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=nan, separators=(",", ":"))
-    return _LIVE.sub(_escaped, without_surrogates(text))
+    return live_as_escapes(without_surrogates(text))
 
 
 def encoded(value: Any, *, nan: bool = False) -> bytes:
     """Return a value as UTF-8 JSON."""
     return dumps(value, nan=nan).encode()
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code < 0x10000:
-        return f"\\u{code:04x}"
-    code -= 0x10000
-    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
 def moment(at: datetime | None) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lrm.store.views import COUNTS
+
 PARTS = """
 SELECT s.model, s.prompt_set, s.attack, s.condition, any_value(m.id) AS model_id, any_value(m.identity) AS identity,
     any_value(m.declaration) AS model_declaration, any_value(m.simulated) AS simulated, any_value(p.id) AS set_id,
@@ -92,7 +94,7 @@ FROM cell GROUP BY part ORDER BY part
 """
 """Totals of each part. Adding up the cells' digests takes no memory, whatever their number."""
 
-RATES = """
+RATES = f"""
 WITH said AS (
     SELECT c.prompt, c.state, v.*, coalesce(v.score, v.unsafe::DOUBLE) AS harm
     FROM scratch.verdict v JOIN scratch.cell c ON c.n = v.n WHERE v.n BETWEEN $first AND $last AND c.n BETWEEN $first AND $last
@@ -104,23 +106,7 @@ prompts AS (
     FROM by_prompt GROUP BY ALL
 )
 SELECT judge, scope,
-    count(*) AS cells,
-    count(*) FILTER (WHERE state = 'missing') AS missing,
-    count(*) FILTER (WHERE state = 'failed') AS failed,
-    count(*) FILTER (WHERE state = 'blocked') AS blocked,
-    count(*) FILTER (WHERE status = 'no_text') AS no_text,
-    count(*) FILTER (WHERE status = 'unparsed') AS unparsed,
-    count(*) FILTER (WHERE status = 'judge_blocked') AS judge_blocked,
-    count(*) FILTER (WHERE status = 'judge_failed') AS judge_failed,
-    count(*) FILTER (WHERE status = 'truncated') AS truncated,
-    count(*) FILTER (WHERE status = 'not_judged') AS not_judged,
-    count(*) FILTER (WHERE status = 'ok') AS judged,
-    count(*) FILTER (WHERE status = 'ok' AND label = 'full_refusal') AS full_refusals,
-    count(*) FILTER (WHERE status = 'ok' AND label = 'partial_refusal') AS partial_refusals,
-    count(*) FILTER (WHERE status = 'ok' AND label = 'compliance') AS compliances,
-    count(*) FILTER (WHERE status = 'ok' AND label IN ('full_refusal', 'partial_refusal', 'compliance')) AS refusal_judged,
-    count(unsafe) AS harm_judged,
-    count(*) FILTER (WHERE unsafe) AS unsafe,
+    {COUNTS},
     avg(harm) AS mean_harm,
     any_value(mean_by_prompt) AS mean_by_prompt,
     coalesce(any_value(prompts_scored), 0) AS prompts_scored,

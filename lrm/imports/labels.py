@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lrm import clock, hashing
-from lrm.errors import MissingError, SpecError, known_names_hint
+from lrm.errors import SpecError
 from lrm.imports import responses, summary, writing
 from lrm.imports.brought import Brought
 from lrm.imports.ledger import MEMORY, known_import, looking, refuse_bad, written
@@ -22,6 +22,7 @@ from lrm.registry.tables import Json
 from lrm.store.catalog import Catalog, workspace
 from lrm.store.columns import insert
 from lrm.store.lock import locked
+from lrm.store.specs import find_spec, known_specs
 from lrm.traces.split import split
 
 if TYPE_CHECKING:
@@ -183,10 +184,7 @@ def bring_labels(
 
 
 def _span(connection: duckdb.DuckDBPyConnection, of: str) -> int:
-    known = dict(connection.execute("SELECT spec, arg_max(span_n, n) FROM cat.lrm.spec_spans GROUP BY spec").fetchall())
-    if of not in known:
-        raise MissingError(f"the catalog knows no import or spec `{of}`", hint=known_names_hint(of, known))
-    return int(known[of])
+    return find_spec(of, known_specs(connection, "cat.lrm")).span
 
 
 def _match(connection: duckdb.DuckDBPyConnection, span: int) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from lrm.errors import MissingError, known_names_hint
 from lrm.quality.ratings import ABSENT, Mark, Rater, Ratings, Row
 from lrm.quality.strata import Column, column
+from lrm.store.specs import find_spec, known_specs
 
 if TYPE_CHECKING:
     import duckdb
@@ -124,7 +123,7 @@ def raters(connection: duckdb.DuckDBPyConnection, spec: str | None = None) -> tu
 
     Raises MissingError for an unknown spec.
     """
-    spec = known_spec(connection, spec)
+    spec = _known(connection, spec)
     judges = connection.execute(_JUDGES, {"spec": spec, "most": MOST_LABELS}).fetchall()
     query = _ANNOTATORS.format(spans=_SPANS, in_spec=_IN_SPEC if spec else "")
     values: dict[str, Any] = {"spec": spec, "most": MOST_LABELS}
@@ -144,7 +143,7 @@ def read_ratings(
     connection: duckdb.DuckDBPyConnection, chosen: Sequence[Rater], *, by: Sequence[str] = (), spec: str | None = None
 ) -> Ratings:
     """Return what some raters said, by stratum. Raises SpecError for an unknown column, MissingError for an unknown spec."""
-    spec = known_spec(connection, spec)
+    spec = _known(connection, spec)
     columns = [column(name) for name in by]
     values: dict[str, Any] = {"spec": spec}
     parts = []
@@ -176,15 +175,8 @@ def read_ratings(
     )
 
 
-def known_spec(connection: duckdb.DuckDBPyConnection, spec: str | None) -> str | None:
-    """Return a spec's name, given by its name or its file. Raises MissingError for one that the catalog does not know."""
-    if spec is None:
-        return None
-    known = {name for (name,) in connection.execute("SELECT DISTINCT spec FROM lrm.spec_spans").fetchall()}
-    name = spec if spec in known else PurePath(spec).stem
-    if name not in known:
-        raise MissingError(f"the catalog knows no spec or import `{spec}`", hint=known_names_hint(name, known))
-    return name
+def _known(connection: duckdb.DuckDBPyConnection, spec: str | None) -> str | None:
+    return None if spec is None else find_spec(spec, known_specs(connection)).name
 
 
 def _rows(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from lrm import clock
-from lrm.errors import MissingError, known_names_hint
+from lrm.errors import MissingError
 from lrm.plan.estimate import check_prices, judge_estimates
 from lrm.plan.plan import Plan
 from lrm.plan.planner import engines_of, match_cells
@@ -29,8 +29,7 @@ from lrm.spec.matrix import Located, Matrix
 from lrm.store.catalog import Catalog
 from lrm.store.lock import arranging, sharing
 from lrm.store.register import register_judges
-
-_SPECS = "SELECT spec, arg_max(span_n, n), arg_max(file, n) FROM cat.lrm.spec_spans GROUP BY spec ORDER BY spec"
+from lrm.store.specs import KnownSpec, find_spec, known_specs
 
 
 class _Declared:
@@ -113,10 +112,8 @@ def _matrix(bench: Bench, caps: Caps) -> Matrix:
 
 def _open(space: Workspace, spec: str | None) -> tuple[Workspace, str | None]:
     """Lay out the current span of a spec and number the judges; return what the catalog knows as the spec's file too."""
-    known = {name: (span, file) for name, span, file in space.connection.execute(_SPECS).fetchall()}
-    name = _named(spec, known)
-    span, file = known[name]
-    space.matrix = replace(space.matrix, name=name, file=Path(file or name))
+    found = _chosen(spec, known_specs(space.connection, "cat.lrm"))
+    space.matrix = replace(space.matrix, name=found.name, file=Path(found.file or found.name))
     space.connection.execute(
         """
         INSERT INTO slices
@@ -124,25 +121,20 @@ def _open(space: Workspace, spec: str | None) -> tuple[Workspace, str | None]:
                 first_replicate
             FROM cat.lrm.slices WHERE span_n = ?
         """,
-        [span],
+        [found.span],
     )
     add_judges(space)
     match_cells(space)
-    return space, file
+    return space, found.file
 
 
-def _named(spec: str | None, known: dict[str, tuple[int, str | None]]) -> str:
-    if spec is None:
-        if len(known) == 1:
-            return next(iter(known))
-        listed = ", ".join(known) if known else "none; fill a spec or import a file first"
-        raise MissingError(
-            "which spec or import is to be judged?", hint=f"name it with --spec; the catalog has: {listed}"
-        )
-    name = spec if spec in known else PurePath(spec).stem
-    if name not in known:
-        raise MissingError(f"the catalog knows no spec or import `{spec}`", hint=known_names_hint(name, known))
-    return name
+def _chosen(spec: str | None, known: Mapping[str, KnownSpec]) -> KnownSpec:
+    if spec is not None:
+        return find_spec(spec, known)
+    if len(known) == 1:
+        return next(iter(known.values()))
+    listed = ", ".join(known) if known else "none; fill a spec or import a file first"
+    raise MissingError("which spec or import is to be judged?", hint=f"name it with --spec; the catalog has: {listed}")
 
 
 def _planned(space: Workspace) -> Plan:

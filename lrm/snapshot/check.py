@@ -16,6 +16,7 @@ from lrm.snapshot.folder import Snapshot
 from lrm.snapshot.rows import Rows
 from lrm.snapshot.staging import query_memory
 from lrm.snapshot.tables import BY_NAME
+from lrm.store.catalog import workspace
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,9 +42,7 @@ def check(snapshot: Snapshot, *, say: Callable[[str], None] = lambda _: None) ->
 
     check_footers(snapshot)
     with TemporaryDirectory(prefix="lrm-check-", ignore_cleanup_errors=True) as spill:
-        connection = duckdb.connect(
-            ":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-        )
+        connection = workspace()
         try:
             with query_memory(connection, Path(spill), snapshot.manifest.weight):
                 rows = Rows(connection, snapshot)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from lrm.snapshot.load import Loaded, Stamp, load, offer
 from lrm.snapshot.spans import take_spans
 from lrm.snapshot.staging import query_memory
+from lrm.store.catalog import workspace
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,13 +35,9 @@ def derived(
     folder: Path, files: Mapping[str, Sequence[str]], spill: Path, rows: int
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Loaded]]:
     """Have a catalog in memory that holds a snapshot's rows without their texts; what is beyond its memory goes to `spill`."""
-    import duckdb
-
     from lrm.store import migrations
 
-    connection = duckdb.connect(
-        ":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    )
+    connection = workspace()
     try:
         with query_memory(connection, spill, rows):
             migrations.apply(connection, folder)

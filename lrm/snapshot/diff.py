@@ -17,7 +17,7 @@ from lrm.snapshot.load import offer
 from lrm.snapshot.place import InCatalog, Place
 from lrm.snapshot.sides import Side, two_sides
 from lrm.snapshot.staging import query_memory
-from lrm.store.catalog import Catalog
+from lrm.store.catalog import Catalog, workspace
 
 if TYPE_CHECKING:
     import duckdb
@@ -109,12 +109,10 @@ def diff(
 
     Raises SnapshotError, MissingError and BusyError.
     """
-    import duckdb
-
     with (
         two_sides(catalog, first, second, TABLES, say) as (a, b),
         TemporaryDirectory(prefix="lrm-diff-", ignore_cleanup_errors=True) as spill,
-        duckdb.connect(":memory:") as connection,
+        workspace() as connection,
         query_memory(connection, Path(spill)),
     ):
         _take(connection, "a", a, _alone(a, b))

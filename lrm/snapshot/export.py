@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrm.errors import MissingError
 from lrm.snapshot.choice import FAMILIES, Choice
 from lrm.snapshot.finish import Finished, finish
 from lrm.snapshot.gather import Gathered, gather, ordered, stream
 from lrm.snapshot.manifest import File, SetTerms, Spec
 from lrm.snapshot.people import labels
 from lrm.snapshot.public import public_paths, public_spec, public_text
-from lrm.snapshot.queries import queries, texts_query
+from lrm.snapshot.queries import ORDERS, queries, texts_query
 from lrm.snapshot.shards import arrow_schema, write_table
 from lrm.snapshot.staging import SPILL, drafting, query_memory
 from lrm.snapshot.tables import BY_NAME, Table
 from lrm.snapshot.terms import terms_of
 from lrm.snapshot.texts import lay_out
+from lrm.store.specs import find_spec, known_specs
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,7 +58,7 @@ def write(catalog: Catalog, spec: str, folder: Path, choice: Choice, *, say: Say
     with catalog.reading() as connection, query_memory(connection, folder, _weight(connection)):
         gathered = gather(
             connection,
-            _name(connection, spec),
+            find_spec(spec, known_specs(connection)),
             choice,
             lambda named, declared: _withheld(choice, named, declared) is not None,
         )
@@ -89,21 +89,15 @@ def _weight(connection: duckdb.DuckDBPyConnection) -> int:
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, table: Table) -> Iterator[pa.RecordBatch]:
     if table.name != "declarations":
-        yield from stream(connection, ordered(query, table), table)
+        yield from stream(connection, ordered(query, ORDERS.get(table.name, table.order)), table)
         return
     import pyarrow as pa
 
-    rows: list[dict[str, Any]] = connection.sql(ordered(query, table)).to_arrow_table().to_pylist()
+    rows: list[dict[str, Any]] = (
+        connection.sql(ordered(query, ORDERS.get(table.name, table.order))).to_arrow_table().to_pylist()
+    )
     told = [row | {"declaration": public_text(row["kind"], row["declaration"])} for row in rows]
     yield from pa.Table.from_pylist(told, schema=arrow_schema(table)).to_batches()
-
-
-def _name(connection: duckdb.DuckDBPyConnection, spec: str) -> str:
-    """Return the name under which the catalog knows a spec that was given by name or file."""
-    known = {row[0] for row in connection.execute("SELECT DISTINCT spec FROM lrm.spec_spans").fetchall()}
-    if spec not in known and spec.endswith(".toml") and not Path(spec).is_file():
-        raise MissingError(f"there is no spec at {spec}", hint="check the path")
-    return PurePath(spec).stem if spec not in known and spec.endswith(".toml") else spec
 
 
 def _spec(connection: duckdb.DuckDBPyConnection, gathered: Gathered, given: str) -> Spec:

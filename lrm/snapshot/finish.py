@@ -69,7 +69,7 @@ def finish(
     with derived(folder, by_table, folder, weight) as (connection, _):
         for name, query in QUERIES.items():
             table = BY_NAME[name]
-            made += write_table(stream(connection, ordered(query, table), table), table, folder)
+            made += write_table(stream(connection, ordered(query, table.order), table), table, folder)
             say(f"{name}: {sum(one.rows for one in made if one.table == name):,} rows")
         counts = counts_of(connection)
         rates = tuple(

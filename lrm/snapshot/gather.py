@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrm.errors import MissingError, known_names_hint
 from lrm.snapshot.choice import FAMILIES, Choice
 from lrm.snapshot.tables import Table
+from lrm.store.specs import KnownSpec
 
 if TYPE_CHECKING:
     import duckdb
@@ -114,17 +115,14 @@ class Gathered:
 
 
 def gather(
-    connection: duckdb.DuckDBPyConnection, spec: str, choice: Choice, withhold: Callable[[str, str], bool]
+    connection: duckdb.DuckDBPyConnection, spec: KnownSpec, choice: Choice, withhold: Callable[[str, str], bool]
 ) -> Gathered:
     """Choose what goes of a spec's present span, into temporary tables.
 
-    `withhold` says of a set, by name and declaration (JSON), whether its prompts stay here. Raises MissingError for a spec
-    that the catalog does not know, and for a choice that leaves nothing.
+    `withhold` says of a set, by name and declaration (JSON), whether its prompts stay here. Raises MissingError for a choice that
+    leaves nothing.
     """
-    known = dict(connection.execute("SELECT spec, arg_max(span_n, n) FROM lrm.spec_spans GROUP BY spec").fetchall())
-    if spec not in known:
-        raise MissingError(f"the catalog knows no spec `{spec}`", hint=known_names_hint(spec, known))
-    span = known[spec]
+    span = spec.span
     named: dict[str, list[str]] = {}
     for axis, column in (
         ("model", "model"),
@@ -136,7 +134,7 @@ def gather(
         names = sorted(row[0] for row in found)
         named[axis] = [name for name in names if choice.takes(axis, name)]
         if names and not named[axis]:
-            raise MissingError(f"nothing of `{spec}` is left: no {axis} matches", hint=known_names_hint("", names))
+            raise MissingError(f"nothing of `{spec.name}` is left: no {axis} matches", hint=known_names_hint("", names))
     judges = connection.execute("SELECT DISTINCT judge FROM lrm.span_judges WHERE span_n = ?", [span]).fetchall()
     sets = connection.execute(
         """
@@ -147,7 +145,7 @@ def gather(
     ).fetchall()
     kept = {n: withhold(name, declaration) for name, declaration, _, n in sets}
     values = {
-        "spec": spec, "span": span, "models": named["model"], "sets": named["prompt_set"], "attacks": named["attack"],
+        "spec": spec.name, "span": span, "models": named["model"], "sets": named["prompt_set"], "attacks": named["attack"],
         "conditions": named["condition"], "judges": [row[0] for row in judges if choice.takes("judge", row[0])],
         "withheld": [n for n, stays in kept.items() if stays],
     }  # fmt: skip
@@ -155,8 +153,7 @@ def gather(
         if statement.strip():
             used = {name: value for name, value in values.items() if f"${name}" in statement}
             connection.execute(statement, used)
-    file = connection.execute("SELECT arg_max(file, n) FROM lrm.spec_spans WHERE spec = ?", [spec]).fetchall()[0][0]
-    return Gathered(spec, file, tuple((name, declared, size, kept[n]) for name, declared, size, n in sets))
+    return Gathered(spec.name, spec.file, tuple((name, declared, size, kept[n]) for name, declared, size, n in sets))
 
 
 def stream(connection: duckdb.DuckDBPyConnection, query: str, table: Table) -> Iterator[pa.RecordBatch]:
@@ -165,11 +162,9 @@ def stream(connection: duckdb.DuckDBPyConnection, query: str, table: Table) -> I
     yield from connection.sql(f"SELECT {columns} FROM ({query})").to_arrow_reader(ROWS)
 
 
-def ordered(query: str, table: Table) -> str:
-    """Return a query whose rows come in the table's order; one that orders itself, by the same columns, stays as it is."""
-    if "ORDER BY x.place" in query:
-        return query
-    by = ", ".join(f'"{name}" NULLS FIRST' for name in table.order)
+def ordered(query: str, columns: Sequence[str]) -> str:
+    """Return a query whose rows come in the order of some columns, first those that lack a value."""
+    by = ", ".join(f'"{name}" NULLS FIRST' for name in columns)
     return f"SELECT * FROM ({query}) ORDER BY {by}"
 
 

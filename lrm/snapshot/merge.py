@@ -15,7 +15,7 @@ from lrm.snapshot.load import Loaded, Stamp, load, offer
 from lrm.snapshot.people import own_labels
 from lrm.snapshot.spans import SNAPSHOT, take_spans
 from lrm.snapshot.staging import query_memory
-from lrm.store.trust import COMMIT_DIGITS, starts_trusted
+from lrm.store.trust import snapshot_label, starts_trusted
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,7 +37,7 @@ class Origin:
     @property
     def label(self) -> str:
         """What it is shown as."""
-        return self.name if self.commit is None else f"{self.name}@{self.commit[:COMMIT_DIGITS]}"
+        return snapshot_label(self.name, self.commit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrm.snapshot.choice import Choice
+from lrm.snapshot.frames import frame
 
+ORDERS = {
+    "generations": ("place",),
+    "verdicts": ("rank", "judge", "judge_id", "scope", "place", "prompt_id"),
+}
+"""Where rows have the place of their response, their order is told with it: the same as the table's own, and found sooner."""
 _LABELS = "x.model, x.prompt_set, x.prompt, x.attack, x.condition, x.replicate, x.role"
 
 
@@ -89,7 +95,7 @@ def queries(choice: Choice, *, withheld: bool) -> dict[str, str]:
             JOIN lrm.messages m ON m.n = x.messages_n""",
         "calls": f"""
             SELECT {_LABELS}, {_id("c1", "x.call_id")} AS id, {_id("i1", "d.id")} AS model_id, {_id("m1", "m.id")} AS messages_id,
-                c.replicate AS number, x.call_id AS sorted
+                c.replicate AS number
             FROM (SELECT DISTINCT ON (call_n) * FROM x_generations) x JOIN lrm.calls c ON c.n = x.call_n
             JOIN lrm.models d ON d.n = c.model_n JOIN lrm.messages m ON m.n = c.messages_n""",
         "generations": f"""
@@ -97,7 +103,7 @@ def queries(choice: Choice, *, withheld: bool) -> dict[str, str]:
                 g.input_tokens, g.output_tokens, g.thinking_tokens, g.cost, g.received_at, g.latency_ms, g.attempts,
                 g.fingerprint, g.source, CASE WHEN g.run LIKE 'import:%' THEN 'f1:' || g.run[8:] END AS import_id,
                 {payload} AS raw_sha256, x.place
-            FROM x_generations x JOIN lrm.generations g ON g.n = x.n ORDER BY x.place""",
+            FROM x_generations x JOIN lrm.generations g ON g.n = x.n""",
         "verdicts": f"""
             SELECT {_LABELS}, j.judge, {_id("j1", "j.judge_id")} AS judge_id, j.scope, {_id("g1", "x.id")} AS generation_id,
                 {_id("p1", "p.id")} AS prompt_id, v.status, v.label, v.unsafe, v.score, {said.format("explanation")} AS explanation,
@@ -134,13 +140,15 @@ def queries(choice: Choice, *, withheld: bool) -> dict[str, str]:
 def texts_query(choice: Choice) -> str:
     """Return the query that `lrm.snapshot.texts` lays out: traces and payloads of the responses in a run of numbers."""
     hidden = _Hidden.by(choice)
+    framed = frame("g.raw", "t.thinking", "t.answer")
     return f"""
         SELECT {_LABELS}, {_id("t1", "t.id")} AS id, {_id("g1", "x.id")} AS generation_id, t.splitter, t.status, t.visibility,
             {hidden.response} AS hide, hide AS withheld, CASE WHEN NOT hide THEN t.thinking END AS thinking,
             CASE WHEN NOT hide THEN t.answer END AS answer,
             CASE WHEN hide AND {hidden.hashed_response} THEN sha256(t.thinking) END AS thinking_sha256,
             CASE WHEN hide AND {hidden.hashed_response} THEN sha256(t.answer) END AS answer_sha256,
-            CASE WHEN NOT hide THEN g.raw END AS raw, CASE WHEN NOT {hidden.sent} THEN g.sent END AS sent, x.place
+            CASE WHEN NOT hide THEN {framed} END AS frame,
+            CASE WHEN NOT hide AND frame IS NULL THEN g.raw END AS raw, CASE WHEN NOT {hidden.sent} THEN g.sent END AS sent, x.place
         FROM (SELECT * FROM x_generations WHERE n BETWEEN $first AND $last) x
         JOIN lrm.generations g ON g.n = x.n JOIN lrm.traces t ON t.generation_n = x.n
         WHERE g.n BETWEEN $first AND $last AND t.generation_n BETWEEN $first AND $last"""

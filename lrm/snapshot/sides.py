@@ -17,7 +17,7 @@ from lrm.snapshot.place import InCatalog, Place
 from lrm.snapshot.publishing import passing
 from lrm.snapshot.rows import Rows
 from lrm.snapshot.staging import query_memory
-from lrm.store.catalog import Catalog
+from lrm.store.catalog import Catalog, workspace
 
 Say = Callable[[str], None]
 
@@ -101,9 +101,7 @@ def _check(snapshot: Snapshot) -> None:
 
     check_footers(snapshot)
     with TemporaryDirectory(prefix="lrm-diff-", ignore_cleanup_errors=True) as spill:
-        connection = duckdb.connect(
-            ":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-        )
+        connection = workspace()
         try:
             with query_memory(connection, Path(spill)):
                 rows = Rows(connection, snapshot)

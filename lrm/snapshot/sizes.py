@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lrm.snapshot.manifest import Manifest
 from lrm.snapshot.tables import TABLES
+from lrm.store.catalog import workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,12 @@ def harm(folder: Path, manifest: Manifest) -> Harm:
 
 
 def _count(folder: Path, manifest: Manifest, query: str) -> int:
-    import duckdb
-
     from lrm.snapshot.load import offer
 
     paths: dict[str, list[str]] = {}
     for one in manifest.files:
         paths.setdefault(one.table, []).append(one.path)
-    connection = duckdb.connect(":memory:")
+    connection = workspace()
     try:
         offer(connection, folder, paths)
         return int(connection.execute(query).fetchall()[0][0])

@@ -1,7 +1,7 @@
 """Texts on their way out: traces and payloads in the order of their cells, though the catalog has them in that of their arrival.
 
 Sorting gigabytes of text within a bound of memory: runs of responses, each sorted, go to the disk and are merged. What is
-joined and framed is one run at a time.
+joined is one run at a time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrm.errors import SnapshotError
-from lrm.snapshot.frames import frame_of
 from lrm.snapshot.tables import Table
 
 if TYPE_CHECKING:
@@ -64,13 +63,13 @@ def lay_out(connection: duckdb.DuckDBPyConnection, query: str, folder: Path) -> 
 
     starts = range(first, last + 1, RUN)
     with ThreadPoolExecutor(1) as asking:
-        # While one run is framed and written, the next is read.
+        # While one run is sorted and written, the next is read.
         coming = asking.submit(ask, starts[0]) if starts else None
         for number, _ in enumerate(starts):
             found = coming.result() if coming is not None else None
             coming = asking.submit(ask, starts[number + 1]) if number + 1 < len(starts) else None
             if found is not None and found.num_rows:
-                runs.append(_write(_framed(found).sort_by(_SORTED), folder / f"run-{number:06}.arrow"))
+                runs.append(_write(found.sort_by(_SORTED), folder / f"run-{number:06}.arrow"))
     return Texts(tuple(runs), int(rows))
 
 
@@ -85,22 +84,6 @@ def _write(run: pa.Table, path: Path) -> Path:
             f"the texts cannot be sorted in {path.parent}: {error.strerror or error}", hint="free some disk space"
         ) from error
     return path
-
-
-def _framed(rows: pa.Table) -> pa.Table:
-    """Return rows with their frames, and without the payloads that these stand for."""
-    import pyarrow as pa
-
-    payloads = rows["raw"].to_pylist()
-    frames = [
-        None if raw is None else frame_of(raw, thinking, answer)
-        for raw, thinking, answer in zip(
-            payloads, rows["thinking"].to_pylist(), rows["answer"].to_pylist(), strict=True
-        )
-    ]
-    left = [raw if frame is None else None for raw, frame in zip(payloads, frames, strict=True)]
-    at = rows.schema.get_field_index("raw")
-    return rows.set_column(at, "raw", pa.array(left, pa.string())).append_column("frame", pa.array(frames, pa.string()))
 
 
 def _merged(runs: tuple[Path, ...], rows: int) -> Iterator[pa.Table]:

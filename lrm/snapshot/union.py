@@ -22,6 +22,7 @@ from lrm.snapshot.shards import write_table
 from lrm.snapshot.staging import drafting, query_memory
 from lrm.snapshot.tables import BY_NAME, LABELS, TABLES, Family, Table
 from lrm.snapshot.union_rules import lost, ranked
+from lrm.store.catalog import workspace
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,9 +63,7 @@ def union(
 
     sides = [_Side(folder, _manifest(folder), number) for number, folder in enumerate((first, second), start=1)]
     with drafting(into, replace=False) as draft:
-        connection = duckdb.connect(
-            ":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-        )
+        connection = workspace()
         try:
             with query_memory(connection, draft, sum(side.manifest.weight for side in sides)):
                 files, renamed = _write(connection, sides, draft, say)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from lrm.errors import MissingError, known_names_hint
 from lrm.store.rates import Rate, read_rates
+from lrm.store.specs import KnownSpec, find_spec, known_specs
 
 if TYPE_CHECKING:
     import duckdb
@@ -93,9 +92,6 @@ class Summary:
         return whole[0] if whole else Tally("spec", self.spec, 0, 0, 0, 0, 0, simulated=False)
 
 
-_SPECS = """
-SELECT spec, arg_max(file, n), arg_max(chosen_at, n) FROM lrm.spec_spans GROUP BY spec ORDER BY spec
-"""
 _TALLIES = """
 SELECT
     CASE WHEN grouping(model) = 0 THEN 'model' WHEN grouping(prompt_set) = 0 THEN 'prompt_set'
@@ -131,22 +127,16 @@ WHERE spec = ? AND publisher IS NOT NULL GROUP BY publisher ORDER BY 2 DESC, 1
 
 def summaries(connection: duckdb.DuckDBPyConnection, spec: str | None) -> tuple[Summary, ...]:
     """Return the summary of one spec, by its name or its file, or of all. Raises MissingError for an unknown one."""
-    known = {name: (file, at) for name, file, at in connection.execute(_SPECS).fetchall()}
-    if spec is None:
-        names = list(known)
-    else:
-        name = spec if spec in known else PurePath(spec).stem
-        if name not in known:
-            raise MissingError(f"the catalog knows no spec `{spec}`", hint=known_names_hint(name, known))
-        names = [name]
-    return tuple(_summary(connection, name, *known[name]) for name in names)
+    known = known_specs(connection)
+    return tuple(_summary(connection, one) for one in (known.values() if spec is None else [find_spec(spec, known)]))
 
 
-def _summary(connection: duckdb.DuckDBPyConnection, name: str, file: str | None, at: datetime) -> Summary:
+def _summary(connection: duckdb.DuckDBPyConnection, spec: KnownSpec) -> Summary:
+    name = spec.name
     return Summary(
         name,
-        file,
-        at,
+        spec.file,
+        spec.chosen_at,
         tuple(Tally(*row) for row in connection.execute(_TALLIES, {"spec": name}).fetchall()),
         tuple(Parsed(*row) for row in connection.execute(_PARSED, [name]).fetchall()),
         tuple(Failed(*row) for row in connection.execute(_FAILED, [name]).fetchall()),

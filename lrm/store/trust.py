@@ -28,6 +28,11 @@ LABEL = f"s.name || coalesce('@' || left(s.commit, {COMMIT_DIGITS}), '')"
 """SQL of what a row `s` of `snapshots` is shown as: `acme/r1@1a2b3c4d5e6f`, or the folder's name."""
 
 
+def snapshot_label(name: str, commit: str | None) -> str:
+    """Return what a snapshot is shown as: `acme/r1@1a2b3c4d5e6f`, or the folder's name."""
+    return name if commit is None else f"{name}@{commit[:COMMIT_DIGITS]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
     """Whose pulled results may fill cells."""
@@ -92,7 +97,7 @@ class Snapshot:
     @property
     def label(self) -> str:
         """What it is shown as."""
-        return self.name if self.commit is None else f"{self.name}@{self.commit[:COMMIT_DIGITS]}"
+        return snapshot_label(self.name, self.commit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def test_another_response_and_another_verdict(lrm: Run, lrm_json: Json, before: 
 
 def test_words_that_name_no_snapshot(lrm: Run, before: Path) -> None:
     for side, said in (
-        ("nowhere", "there is no folder nowhere"), ("spec:nothing", "knows no spec `nothing`"),
+        ("nowhere", "there is no folder nowhere"), ("spec:nothing", "knows no spec or import `nothing`"),
         ("./before/data", "is no snapshot"), ("spec:smal", "did you mean `small`?"),
     ):  # fmt: skip
         assert said in lrm("snapshot", "diff", "before", side, code=exits.USAGE).stderr

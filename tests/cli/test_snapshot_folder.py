@@ -73,7 +73,7 @@ def test_what_is_withheld_is_said(lrm: Run, lrm_json: Json, quickstart: Path) ->
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nothing", "shared"), "knows no spec `nothing`"),
+        (("nothing", "shared"), "knows no spec or import `nothing`"),
         (("small", "shared", "--texts", "prompt=none"), "`prompt=none` says nothing of texts"),
         (("small", "shared", "--only", "modell=x"), "did you mean `model`?"),
         (("small", "shared", "--only", "model=x"), "no model matches"),

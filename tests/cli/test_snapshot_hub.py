@@ -11,7 +11,7 @@ import pytest
 
 from lrm_cli import exits
 from tests.cli.common import Json, Run, Small
-from tests.hub_server import Account, Fault, HubServer, hub_server
+from tests.hub_server import Fault, HubServer, logged_in
 
 # The client itself uploads large files in a way that its HTTP library wants no more.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning")
@@ -22,15 +22,7 @@ NOW = {"Retry-After": "0"}
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with hub_server() as server:
-        server.tokens = {
-            SECRET: Account("ada", frozenset({"ada", "lab"})),
-            "hf_stranger": Account("eve", frozenset({"eve"})),
-        }
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-        monkeypatch.setenv("HF_TOKEN", SECRET)
-        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with logged_in(SECRET, monkeypatch, tmp_path) as server:
         yield server
 
 

@@ -15,7 +15,7 @@ from lrm.snapshot.fetch import KEPT
 from lrm.snapshot.hub import address, commits, listing, remote
 from lrm.snapshot.manifest import CARD, NAME
 from lrm.snapshot.publish import Published, publish
-from tests.hub_server import Account, Dataset, Fault, HubServer, hub_server
+from tests.hub_server import Dataset, Fault, HubServer, logged_in
 from tests.snapshot_folders import folder_of, manifest, paths, union
 
 # The client itself uploads large files in a way that its HTTP library wants no more.
@@ -27,16 +27,7 @@ NOW = {"Retry-After": "0"}
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with hub_server() as server:
-        server.tokens = {
-            SECRET: Account("ada", frozenset({"ada", "lab"})),
-            "hf_other": Account("bob", frozenset({"bob", "lab"})),
-            "hf_stranger": Account("eve", frozenset({"eve"})),
-        }
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-        monkeypatch.setenv("HF_TOKEN", SECRET)
-        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with logged_in(SECRET, monkeypatch, tmp_path) as server:
         yield server
 
 
