@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -51,6 +52,7 @@ def measure(folder: Path, cells: int, *, inspect: bool) -> dict[str, Any]:
     bare_to = python(_COPY_TO, str(catalog), str(folder / "bare"), *TABLES, watch=_ignore)
     bare_from = python(_COPY_FROM, str(folder / "bare"), str(folder / "bare.duckdb"), *TABLES, watch=_ignore)
     new.unlink(missing_ok=True)
+    shutil.rmtree(folder / "inspect", ignore_errors=True)
     steps = {
         "copy to": bare_to,
         "export": python(_EXPORT, str(catalog), str(out), watch=_ignore),
@@ -72,7 +74,7 @@ def measure(folder: Path, cells: int, *, inspect: bool) -> dict[str, Any]:
     print(f"{figures['bytes_a_generation']:,.0f} bytes a generation")
     if inspect:
         log = python(_INSPECT, str(catalog), str(folder / "inspect"), watch=_ignore)
-        logged = float(log.stdout)
+        logged = float(log.stdout.split()[-1])
         figures["inspect"] = {"bytes_a_generation": logged, "wall_s": log.wall_s, "peak_mb": log.peak_mb}
         figures["bytes_against_inspect"] = figures["bytes_a_generation"] / logged
         print(

@@ -69,7 +69,7 @@ def fault_of(error: BaseException) -> Fault | None:
     # The client complains that a file is not in its cache when a request got no usable answer: the answer lies behind it.
     chain = _chain(error)
     cause = next((one for one in chain if status_of(one)), chain[-1])
-    kind = next((kind for one, kind in known if isinstance(cause, one)), None)
+    kind: Kind | None = next((kind for one, kind in known if isinstance(cause, one)), None)
     if kind is None and status_of(cause):
         kind = "answer"
     elif kind is None and any(type(one).__module__.split(".")[0] in _LIBRARIES for one in chain):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from lrm.snapshot.people import labels
 from lrm.snapshot.public import public_paths, public_spec, public_text
 from lrm.snapshot.queries import ORDERS, queries, texts_query
 from lrm.snapshot.shards import arrow_schema, write_table
-from lrm.snapshot.staging import SPILL, drafting, query_memory
+from lrm.snapshot.staging import drafting, query_memory
 from lrm.snapshot.tables import BY_NAME, Table
 from lrm.snapshot.terms import terms_of
-from lrm.snapshot.texts import lay_out
+from lrm.snapshot.texts import RUNS, TABLES, lay_out
 from lrm.store.specs import find_spec, known_specs
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def export(
 
 def write(catalog: Catalog, spec: str, folder: Path, choice: Choice, *, say: Say = lambda _: None) -> Finished:
     """Write what the catalog has of a spec into an empty folder."""
+    import pyarrow as pa
+
     files: list[File] = []
     with catalog.reading() as connection, query_memory(connection, folder, _weight(connection)):
         gathered = gather(
@@ -66,12 +69,15 @@ def write(catalog: Catalog, spec: str, folder: Path, choice: Choice, *, say: Say
             table = BY_NAME[table_name]
             files += write_table(_rows(connection, query, table), table, folder)
             say(f"{table_name}: {sum(one.rows for one in files if one.table == table_name):,} rows")
-        texts = lay_out(connection, texts_query(choice), folder / SPILL)
-        for name in ("traces", "raw"):
-            files += write_table(texts.stream(BY_NAME[name]), BY_NAME[name], folder)
-            say(f"{name}: {sum(one.rows for one in files if one.table == name):,} rows")
         files += write_table(labels(connection, choice), BY_NAME["annotations"], folder)
         told = _spec(connection, gathered, spec)
+        texts = lay_out(connection, texts_query(choice), folder / RUNS)
+    # The catalog is let go: what is left to do takes no memory of its own, and keeps no fill waiting.
+    for name in TABLES:
+        files += write_table(texts.stream(BY_NAME[name]), BY_NAME[name], folder)
+        say(f"{name}: {sum(one.rows for one in files if one.table == name):,} rows")
+    shutil.rmtree(folder / RUNS)
+    pa.default_memory_pool().release_unused()
     sets = tuple(_terms(choice, *one) for one in gathered.sets)
     return finish(
         folder, tuple(files), (told,), sets, {family: choice.of(family) for family in FAMILIES},

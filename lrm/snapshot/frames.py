@@ -13,7 +13,7 @@ THINKING, ANSWER = f"{_MARK}thinking\u2403", f"{_MARK}answer\u2403"
 
 
 def frame(raw: str, thinking: str, answer: str) -> str:
-    """Return SQL of a payload's frame, given the SQL of it and of its trace's texts; NULL where it has none."""
+    """Return SQL of a payload's frame, given the SQL of it and of its trace's texts; the payload itself where it has none."""
     # Writers of JSON differ in how they write control signs, and agree on all others.
     none = f"contains({raw}, '\\u00') OR contains({raw}, '{_MARK}')"
     first, second = _without(raw, thinking, THINKING), _without(raw, answer, ANSWER)
@@ -22,7 +22,7 @@ def frame(raw: str, thinking: str, answer: str) -> str:
         f"CASE WHEN coalesce(strlen({thinking}), 0) >= coalesce(strlen({answer}), 0) "
         f"THEN {_without(first, answer, ANSWER)} ELSE {_without(second, thinking, THINKING)} END"
     )
-    return f"CASE WHEN {none} THEN NULL ELSE nullif({both}, {raw}) END"
+    return f"CASE WHEN {none} THEN {raw} ELSE {both} END"
 
 
 def whole(frame: str, thinking: str, answer: str) -> str:

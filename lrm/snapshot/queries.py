@@ -140,18 +140,19 @@ def queries(choice: Choice, *, withheld: bool) -> dict[str, str]:
 def texts_query(choice: Choice) -> str:
     """Return the query that `lrm.snapshot.texts` lays out: traces and payloads of the responses in a run of numbers."""
     hidden = _Hidden.by(choice)
-    framed = frame("g.raw", "t.thinking", "t.answer")
+    # A frame is made in a query of its own: DuckDB makes it anew wherever it is named in the same one.
     return f"""
+        SELECT * EXCLUDE (framed) REPLACE (CASE WHEN framed = raw THEN raw END AS raw), nullif(framed, raw) AS frame FROM (
         SELECT {_LABELS}, {_id("t1", "t.id")} AS id, {_id("g1", "x.id")} AS generation_id, t.splitter, t.status, t.visibility,
             {hidden.response} AS hide, hide AS withheld, CASE WHEN NOT hide THEN t.thinking END AS thinking,
             CASE WHEN NOT hide THEN t.answer END AS answer,
             CASE WHEN hide AND {hidden.hashed_response} THEN sha256(t.thinking) END AS thinking_sha256,
             CASE WHEN hide AND {hidden.hashed_response} THEN sha256(t.answer) END AS answer_sha256,
-            CASE WHEN NOT hide THEN {framed} END AS frame,
-            CASE WHEN NOT hide AND frame IS NULL THEN g.raw END AS raw, CASE WHEN NOT {hidden.sent} THEN g.sent END AS sent, x.place
+            CASE WHEN NOT hide THEN {frame("g.raw", "t.thinking", "t.answer")} END AS framed,
+            CASE WHEN NOT hide THEN g.raw END AS raw, CASE WHEN NOT {hidden.sent} THEN g.sent END AS sent, x.place
         FROM (SELECT * FROM x_generations WHERE n BETWEEN $first AND $last) x
         JOIN lrm.generations g ON g.n = x.n JOIN lrm.traces t ON t.generation_n = x.n
-        WHERE g.n BETWEEN $first AND $last AND t.generation_n BETWEEN $first AND $last"""
+        WHERE g.n BETWEEN $first AND $last AND t.generation_n BETWEEN $first AND $last)"""
 
 
 def _id(tag: str, column: str) -> str:

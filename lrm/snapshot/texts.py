@@ -6,19 +6,23 @@ joined is one run at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrm.errors import SnapshotError
-from lrm.snapshot.tables import Table
+from lrm.snapshot.tables import BY_NAME, Table
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+TABLES = ("traces", "raw")
+"""The tables that are laid out."""
+RUNS = ".runs"
+"""Name of the passing folder for the runs of a snapshot that is being written."""
 RUN = 10_000
 """Responses in a run."""
 BATCH = 256
@@ -32,18 +36,15 @@ _SORTED = "place"
 class Texts:
     """Traces and payloads, in runs on the disk."""
 
-    runs: tuple[Path, ...]
+    runs: Mapping[str, tuple[Path, ...]]
+    """By table."""
     rows: int
+    """Responses, of whom some may have no row in a table."""
 
     def stream(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Yield the rows of `traces` or `raw`, in their order."""
-        import pyarrow as pa
-
-        for rows in _merged(self.runs, self.rows):
-            kept = rows
-            if table.name == "raw":
-                kept = rows.filter(pa.array(rows["raw"].is_valid().to_numpy() | rows["sent"].is_valid().to_numpy()))
-            yield from kept.select(table.names).to_batches()
+        for rows in _merged(self.runs[table.name], self.rows):
+            yield from rows.select(table.names).to_batches()
 
 
 def lay_out(connection: duckdb.DuckDBPyConnection, query: str, folder: Path) -> Texts:
@@ -56,7 +57,7 @@ def lay_out(connection: duckdb.DuckDBPyConnection, query: str, folder: Path) -> 
     first, last, rows = connection.execute(
         "SELECT coalesce(min(n), 0), coalesce(max(n), -1), count(*) FROM x_generations"
     ).fetchall()[0]
-    runs = []
+    runs: dict[str, list[Path]] = {name: [] for name in TABLES}
 
     def ask(start: int) -> pa.Table:
         return connection.sql(query, params={"first": start, "last": start + RUN - 1}).to_arrow_table()
@@ -69,8 +70,20 @@ def lay_out(connection: duckdb.DuckDBPyConnection, query: str, folder: Path) -> 
             found = coming.result() if coming is not None else None
             coming = asking.submit(ask, starts[number + 1]) if number + 1 < len(starts) else None
             if found is not None and found.num_rows:
-                runs.append(_write(found.sort_by(_SORTED), folder / f"run-{number:06}.arrow"))
-    return Texts(tuple(runs), int(rows))
+                for name, run in _parted(found.sort_by(_SORTED)):
+                    runs[name].append(_write(run, folder / f"{name}-{number:06}.arrow"))
+    return Texts({name: tuple(paths) for name, paths in runs.items()}, int(rows))
+
+
+def _parted(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Yield what each table has of some responses, where it has anything."""
+    import pyarrow as pa
+
+    said = pa.array(rows["raw"].is_valid().to_numpy() | rows["sent"].is_valid().to_numpy())
+    for name in TABLES:
+        found = (rows.filter(said) if name == "raw" else rows).select([*BY_NAME[name].names, _SORTED])
+        if found.num_rows:
+            yield name, found
 
 
 def _write(run: pa.Table, path: Path) -> Path:
@@ -93,7 +106,8 @@ def _merged(runs: tuple[Path, ...], rows: int) -> Iterator[pa.Table]:
     cursors = [_Cursor(path) for path in runs]
     for until in range(WINDOW + 1, rows + WINDOW + 1, WINDOW):
         parts = [part for cursor in cursors for part in cursor.below(until)]
-        yield pa.concat_tables(parts).combine_chunks().sort_by(_SORTED)
+        if parts:
+            yield pa.concat_tables(parts).combine_chunks().sort_by(_SORTED)
 
 
 class _Cursor:

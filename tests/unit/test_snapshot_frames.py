@@ -20,7 +20,10 @@ def framed(raw: str, thinking: str | None, answer: str | None) -> tuple[str | No
     connection = workspace()
     try:
         made = connection.execute(
-            f"SELECT f, {whole('f', 't', 'a')} FROM (SELECT *, {frame('r', 't', 'a')} AS f FROM (SELECT $r AS r, $t AS t, $a AS a))",
+            f"""
+            SELECT f, {whole("f", "t", "a")}
+            FROM (SELECT *, nullif({frame("r", "t", "a")}, r) AS f FROM (SELECT $r AS r, $t AS t, $a AS a))
+            """,
             {"r": raw, "t": thinking, "a": answer},
         ).fetchall()[0]
     finally:
