@@ -249,14 +249,14 @@ export(Catalog(Path(sys.argv[1])), "big", Path(sys.argv[2]), Choice(), replace=T
 _VERIFY = """
 import sys
 from pathlib import Path
-from lrm.snapshot.check import check
+from lrm.snapshot.check.check import check
 from lrm.snapshot.folder import open_folder
 check(open_folder(Path(sys.argv[1])))
 """
 _MERGE = """
 import sys
 from pathlib import Path
-from lrm.snapshot.check import Checked
+from lrm.snapshot.check.check import Checked
 from lrm.snapshot.folder import open_folder
 from lrm.snapshot.merge import Origin, take
 from lrm.store.catalog import Catalog

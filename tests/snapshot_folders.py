@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from lrm.snapshot.card import MARKER
-from lrm.snapshot.hub import TAG
+from lrm.snapshot.card.card import MARKER
+from lrm.snapshot.hub.repository import TAG
 from lrm.snapshot.manifest import CARD, NAME, File, Manifest, Spec, read
 
 

@@ -30,7 +30,7 @@ def command(a: str, b: str, quiet: bool, catalog_file: str | None, as_json: bool
     A and B each are a folder, ORG/NAME or ORG/NAME@REV on the Hub, or what the catalog has of a spec: spec:NAME, or its .toml file.
     Only what the two do not share is fetched and read. Changes nothing.
     """
-    from lrm.snapshot.diff import diff
+    from lrm.snapshot.diff.diff import diff
     from lrm.snapshot.place import InCatalog, side_of
     from lrm.store.catalog import Catalog, catalog_path
 

@@ -8,7 +8,7 @@ from lrm_cli.output import cut, put, put_table, say
 from lrm_cli.table import ABSENT, Cell, share, table
 
 if TYPE_CHECKING:
-    from lrm.snapshot.diff import Diff, Group, RateChange
+    from lrm.snapshot.diff.diff import Diff, Group, RateChange
 
 
 def put_diff(found: Diff) -> None:

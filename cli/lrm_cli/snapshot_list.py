@@ -80,7 +80,7 @@ def _known(catalog: Catalog) -> tuple[Snapshot, ...]:
 
 
 def _on_the_hub(author: str | None, search: str | None, known: dict[str, Snapshot]) -> list[dict[str, Any]]:
-    from lrm.snapshot.hub import listing
+    from lrm.snapshot.hub.repository import listing
 
     found = []
     for one in listing(author=author, search=search):

@@ -10,8 +10,8 @@ from lrm_cli.table import Cell, count, table
 
 if TYPE_CHECKING:
     from lrm.snapshot.choice import Choice
+    from lrm.snapshot.hub.publish import Published
     from lrm.snapshot.manifest import Manifest, SetTerms
-    from lrm.snapshot.publish import Published
     from lrm.snapshot.publishing import Outgoing
     from lrm.snapshot.pull import Pulled
     from lrm.snapshot.sizes import Harm, TableSize

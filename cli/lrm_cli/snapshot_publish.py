@@ -14,7 +14,7 @@ from lrm_cli.table import count
 
 if TYPE_CHECKING:
     from lrm.snapshot.choice import Choice
-    from lrm.snapshot.publish import Gated
+    from lrm.snapshot.hub.publish import Gated
     from lrm.snapshot.publishing import Outgoing
 
 

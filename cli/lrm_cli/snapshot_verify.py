@@ -31,7 +31,7 @@ def command(place: str, quiet: bool, catalog_file: str | None, as_json: bool) ->
     catalog meanwhile. Ends with exit code 1 and the fault, with its file and row, for a snapshot that is not what it says.
     """
     from lrm.errors import SnapshotError
-    from lrm.snapshot.check import check
+    from lrm.snapshot.check.check import check
     from lrm.snapshot.folder import open_folder
     from lrm.snapshot.here import brought, find
     from lrm.snapshot.place import place_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrm import __version__, hashing
-from lrm.snapshot.card import Declared, card, facts_of
+from lrm.snapshot.card.card import Declared, card, facts_of
 from lrm.snapshot.derive import QUERIES, derived
 from lrm.snapshot.gather import ordered, stream
 from lrm.snapshot.manifest import CARD, NAME, File, Manifest, SetTerms, Spec, Texts

@@ -21,7 +21,7 @@ from lrm.snapshot.place import Folder, Place, Repository
 from lrm.store.catalog import Catalog
 
 if TYPE_CHECKING:
-    from lrm.snapshot.hub import Remote
+    from lrm.snapshot.hub.repository import Remote
 
 Say = Callable[[str], None]
 
@@ -71,7 +71,7 @@ def find(place: Place) -> Found:
 
 def _remote(repo: str, revision: str | None) -> Remote:
     """Return a repository at a revision; one that is the beginning of a commit's hash, as lrm shows it, is that commit."""
-    from lrm.snapshot.hub import commits, remote
+    from lrm.snapshot.hub.repository import commits, remote
 
     try:
         return remote(repo, revision)
@@ -118,7 +118,7 @@ def brought(
 
 
 def _fetch(found: Found, folder: Path, wanted: Callable[[File], bool], say: Say) -> None:
-    from lrm.snapshot.fetch import fetch
+    from lrm.snapshot.hub.fetch import fetch
 
     assert found.remote is not None
     fetch(found.remote, found.manifest, folder, wanted=wanted, say=say)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lrm import __version__, clock
-from lrm.snapshot.check import Checked, check
+from lrm.snapshot.check.check import Checked, check
 from lrm.snapshot.folder import Snapshot
 from lrm.snapshot.load import Loaded, Stamp, load, offer
 from lrm.snapshot.people import own_labels

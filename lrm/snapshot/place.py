@@ -54,7 +54,7 @@ def place_of(text: str) -> Place:
 
     A folder that holds a snapshot comes before a repository of the same name; `hf://datasets/ORG/NAME` is always the Hub's.
     """
-    from lrm.snapshot.hub import address
+    from lrm.snapshot.hub.repository import address
 
     if text.startswith(ON_THE_HUB):
         return Repository(*address(text.removeprefix(ON_THE_HUB)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lrm.errors import MissingError, SnapshotError
 from lrm.snapshot import manifest as manifests
 from lrm.snapshot.beside import passing_folder
-from lrm.snapshot.check import check
+from lrm.snapshot.check.check import check
 from lrm.snapshot.choice import Choice
 from lrm.snapshot.export import Exported, write
 from lrm.snapshot.folder import open_folder
@@ -20,8 +20,8 @@ from lrm.snapshot.tables import BY_NAME
 from lrm.store.catalog import Catalog
 
 if TYPE_CHECKING:
-    from lrm.snapshot.hub import Remote
-    from lrm.snapshot.publish import Gated, Published
+    from lrm.snapshot.hub.publish import Gated, Published
+    from lrm.snapshot.hub.repository import Remote
 
 Say = Callable[[str], None]
 
@@ -122,7 +122,7 @@ def send(
     Raises MissingError where this account may not write, SnapshotError where what is there is no sound snapshot, BusyError
     where the Hub does not answer.
     """
-    from lrm.snapshot.publish import publish
+    from lrm.snapshot.hub.publish import publish
     from lrm.snapshot.union import union
 
     made: list[Path] = []
@@ -144,8 +144,8 @@ def send(
 
 
 def _there(repo: str, token: str | None) -> Remote | None:
-    from lrm.snapshot.hub import check_name, look
-    from lrm.snapshot.hub_faults import check_online
+    from lrm.snapshot.hub.faults import check_online
+    from lrm.snapshot.hub.repository import check_name, look
 
     check_name(repo)
     check_online()

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from lrm.plan import workspace
 from lrm.snapshot.beside import passing_folder
-from lrm.snapshot.check import check
+from lrm.snapshot.check.check import check
 from lrm.snapshot.folder import open_folder
 from lrm.snapshot.here import brought, find
 from lrm.snapshot.merge import take

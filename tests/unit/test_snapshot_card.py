@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from lrm.snapshot.card import MARKER, CardFacts, Declared, JudgeFacts, ModelFacts, card, facts_of, is_ours
-from lrm.snapshot.card_rates import SHOWN
-from lrm.snapshot.card_text import inert, link, sized
+from lrm.snapshot.card.card import MARKER, CardFacts, Declared, JudgeFacts, ModelFacts, card, facts_of, is_ours
+from lrm.snapshot.card.rates import SHOWN
+from lrm.snapshot.card.text import inert, link, sized
 from lrm.snapshot.live_text import fault_in
 from lrm.snapshot.manifest import File, Manifest, SetTerms, Spec, Texts
 from lrm.snapshot.tables import TABLES, Family

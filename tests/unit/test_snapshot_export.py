@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lrm.errors import MissingError, SnapshotError
-from lrm.snapshot.check import check
+from lrm.snapshot.check.check import check
 from lrm.snapshot.choice import Choice, choice_of
 from lrm.snapshot.folder import open_folder
 from lrm.snapshot.public import public, public_spec

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lrm.errors import BusyError, LrmError, MissingError, SnapshotError
-from lrm.snapshot.fetch import fetch
-from lrm.snapshot.hub import Remote, remote
+from lrm.snapshot.hub.fetch import fetch
+from lrm.snapshot.hub.repository import Remote, remote
 from lrm.snapshot.manifest import CARD, NAME, Manifest, read
 from tests.hub_server import Dataset, Fault, HubServer, hub_server
 from tests.snapshot_folders import folder_of, manifest, paths
@@ -194,10 +194,10 @@ def test_paths_out_of_the_folder_are_refused(hub: HubServer, tmp_path: Path, fol
 def test_what_does_not_fit_is_not_begun(
     hub: HubServer, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lrm.snapshot.fetch._SPARE", 2**60)
+    monkeypatch.setattr("lrm.snapshot.hub.fetch._SPARE", 2**60)
     with pytest.raises(MissingError, match="bytes free, and 400,000 are needed"):
         fetch(*looked(hub), tmp_path / "here")
-    monkeypatch.setattr("lrm.snapshot.fetch.MAX_TOTAL", 300_000)
+    monkeypatch.setattr("lrm.snapshot.hub.fetch.MAX_TOTAL", 300_000)
     with pytest.raises(SnapshotError, match="no more than 300,000"):
         fetch(*looked(hub), tmp_path / "there")
     assert hub.sent == {}

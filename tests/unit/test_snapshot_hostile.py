@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from lrm.errors import SnapshotError
-from lrm.snapshot.check import check
+from lrm.snapshot.check.check import check
 from lrm.snapshot.folder import open_folder
 from lrm.snapshot.shards import arrow_schema
 from lrm.snapshot.tables import BY_NAME

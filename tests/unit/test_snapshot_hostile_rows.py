@@ -253,7 +253,7 @@ import resource, sys
 from pathlib import Path
 import pyarrow as pa, duckdb, pydantic, orjson
 from lrm.errors import SnapshotError
-from lrm.snapshot.check import check
+from lrm.snapshot.check.check import check
 from lrm.snapshot.folder import open_folder
 import lrm.store.migrations, lrm.registry.declarations
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lrm.errors import BusyError, LrmError, MissingError, SnapshotError
-from lrm.snapshot.fetch import KEPT
-from lrm.snapshot.hub import address, commits, listing, remote
+from lrm.snapshot.hub.fetch import KEPT
+from lrm.snapshot.hub.publish import Published, publish
+from lrm.snapshot.hub.repository import address, commits, listing, remote
 from lrm.snapshot.manifest import CARD, NAME
-from lrm.snapshot.publish import Published, publish
 from tests.hub_server import Dataset, Fault, HubServer, logged_in
 from tests.snapshot_folders import folder_of, manifest, paths, union
 
@@ -365,7 +365,7 @@ def test_only_the_manifest_is_read_and_a_large_one_is_not(
     found = remote("lab/results")
     assert set(hub.sent) == {NAME}
     assert found.files.keys() == hub.datasets["lab/results"].files.keys()
-    monkeypatch.setattr("lrm.snapshot.hub.MAX_BYTES", 100)
+    monkeypatch.setattr("lrm.snapshot.hub.repository.MAX_BYTES", 100)
     hub.sent.clear()
     with pytest.raises(SnapshotError, match="larger than 100 bytes"):
         remote("lab/results")

@@ -15,15 +15,15 @@ import pytest
 from lrm.registry.layers import Registry, packaged
 from lrm.run.fill import fill
 from lrm.run.progress import Silent
-from lrm.snapshot.check import check
+from lrm.snapshot.check.check import check
 from lrm.snapshot.choice import choice_of
 from lrm.snapshot.export import export
-from lrm.snapshot.fetch import fetch
 from lrm.snapshot.folder import open_folder
-from lrm.snapshot.hub import remote
+from lrm.snapshot.hub.fetch import fetch
+from lrm.snapshot.hub.publish import publish
+from lrm.snapshot.hub.repository import remote
 from lrm.snapshot.manifest import NAME, read
 from lrm.snapshot.merge import Origin, merge
-from lrm.snapshot.publish import publish
 from lrm.snapshot.shards import arrow_schema, write_table
 from lrm.snapshot.tables import BY_NAME, TABLES
 from lrm.snapshot.union import union

@@ -13,9 +13,9 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lrm.snapshot.card_head import DEFAULT, head
-from lrm.snapshot.card_rates import rates
-from lrm.snapshot.card_text import LONG, NAME, inert, link, row, sized
+from lrm.snapshot.card.head import DEFAULT, head
+from lrm.snapshot.card.rates import rates
+from lrm.snapshot.card.text import LONG, NAME, inert, link, row, sized
 from lrm.snapshot.manifest import Manifest
 from lrm.snapshot.tables import TABLES, Family
 from lrm.store.rates import Rate

@@ -9,8 +9,8 @@ from typing import Any
 from lrm import hashing
 from lrm.errors import LrmError
 from lrm.plan.rendering import prompt_of
+from lrm.snapshot.check.rows import Rows
 from lrm.snapshot.frames import whole
-from lrm.snapshot.rows import Rows
 from lrm.snapshot.tables import TABLES
 from lrm.text import visible
 

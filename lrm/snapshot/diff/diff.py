@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from lrm.snapshot.diff_declared import Changed, changed_declarations
+from lrm.snapshot.diff.declared import Changed, changed_declarations
+from lrm.snapshot.diff.sides import Side, two_sides
 from lrm.snapshot.load import offer
 from lrm.snapshot.place import InCatalog, Place
-from lrm.snapshot.sides import Side, two_sides
 from lrm.snapshot.staging import query_memory
 from lrm.store.catalog import Catalog, workspace
 

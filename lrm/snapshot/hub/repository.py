@@ -1,7 +1,7 @@
 """Snapshots on the Hugging Face Hub: which repository a name means, what is in it, and which ones there are.
 
 Endpoint, token and cache are the Hub client's own (HF_ENDPOINT, HF_TOKEN, HF_HOME), read when they are needed. Nothing here
-knows of rows: `lrm.snapshot.fetch` brings a snapshot here, `lrm.snapshot.publish` takes one there.
+knows of rows: `lrm.snapshot.hub.fetch` brings a snapshot here, `lrm.snapshot.hub.publish` takes one there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrm.errors import MissingError, SnapshotError
 from lrm.hub_client import COMMIT, endpoint, silent_bar
-from lrm.snapshot.hub_faults import asked, bad_name, check_online
+from lrm.snapshot.hub.faults import asked, bad_name, check_online
 from lrm.snapshot.manifest import MAX_BYTES, NAME
 
 if TYPE_CHECKING:

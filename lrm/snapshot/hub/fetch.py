@@ -17,8 +17,8 @@ from typing import Any
 
 from lrm.errors import MissingError, SnapshotError
 from lrm.snapshot.folder import MAX_CARD
-from lrm.snapshot.hub import Remote, file_url, request_headers, small_file
-from lrm.snapshot.hub_faults import asked, check_online
+from lrm.snapshot.hub.faults import asked, check_online
+from lrm.snapshot.hub.repository import Remote, file_url, request_headers, small_file
 from lrm.snapshot.manifest import CARD, NAME, File, Manifest, safe_path
 
 MAX_TOTAL = 2**40

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lrm.snapshot.check_shapes import check_footers, check_sizes, check_values
+from lrm.snapshot.check.rows import Rows
+from lrm.snapshot.check.shapes import check_footers, check_sizes, check_values
 from lrm.snapshot.choice import Choice
 from lrm.snapshot.folder import Snapshot, bounded, open_folder
 from lrm.snapshot.here import Found, brought, find
 from lrm.snapshot.manifest import File, Manifest
 from lrm.snapshot.place import InCatalog, Place
 from lrm.snapshot.publishing import passing
-from lrm.snapshot.rows import Rows
 from lrm.snapshot.staging import query_memory
 from lrm.store.catalog import Catalog, workspace
 
@@ -97,7 +97,7 @@ def _opened(stack: ExitStack, catalog: Catalog, found: Found, files: tuple[File,
 def _check(snapshot: Snapshot) -> None:
     import duckdb
 
-    from lrm.snapshot.check import unreadable
+    from lrm.snapshot.check.check import unreadable
 
     check_footers(snapshot)
     with TemporaryDirectory(prefix="lrm-diff-", ignore_cleanup_errors=True) as spill:

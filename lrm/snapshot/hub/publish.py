@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from lrm.errors import MissingError, SnapshotError
 from lrm.hub_client import endpoint, status_of
 from lrm.snapshot import manifest as manifests
-from lrm.snapshot.card import is_ours
-from lrm.snapshot.fetch import KEPT, fetch
+from lrm.snapshot.card.card import is_ours
 from lrm.snapshot.folder import MAX_CARD
-from lrm.snapshot.hub import Remote, check_name, client, look, request_headers, small_file
-from lrm.snapshot.hub_faults import PassingError, StaleError, asked, check_online, explained, wait
+from lrm.snapshot.hub.faults import PassingError, StaleError, asked, check_online, explained, wait
+from lrm.snapshot.hub.fetch import KEPT, fetch
+from lrm.snapshot.hub.repository import Remote, check_name, client, look, request_headers, small_file
 from lrm.snapshot.links import link
 from lrm.snapshot.manifest import CARD, NAME, Manifest, safe_path
 from lrm.snapshot.tables import BY_NAME

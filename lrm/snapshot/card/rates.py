@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from lrm.browse.intervals import wilson
 from lrm.report.writers import numbers
-from lrm.snapshot.card_text import inert, row
+from lrm.snapshot.card.text import inert, row
 from lrm.store.rates import Rate
 
 SHOWN = 60

@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lrm.errors import SnapshotError
-from lrm.snapshot.check_ids import check_ids
-from lrm.snapshot.check_shapes import check_footers, check_sizes, check_values
+from lrm.snapshot.check.ids import check_ids
+from lrm.snapshot.check.rows import Rows
+from lrm.snapshot.check.shapes import check_footers, check_sizes, check_values
 from lrm.snapshot.derive import QUERIES, derived
 from lrm.snapshot.folder import Snapshot
-from lrm.snapshot.rows import Rows
 from lrm.snapshot.staging import query_memory
 from lrm.snapshot.tables import BY_NAME
 from lrm.store.catalog import workspace

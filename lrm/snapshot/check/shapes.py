@@ -9,10 +9,10 @@ from lrm.attacks.adaptive.pursuit import Outcome
 from lrm.errors import SnapshotError
 from lrm.judges.verdict import VerdictStatus
 from lrm.registry.judges import Scope
+from lrm.snapshot.check.rows import DISTRUST, Fault, Rows
 from lrm.snapshot.folder import MAX_SHARD, Snapshot
 from lrm.snapshot.frames import ANSWER, THINKING
 from lrm.snapshot.manifest import File
-from lrm.snapshot.rows import DISTRUST, Fault, Rows
 from lrm.snapshot.shards import arrow_schema, dictionaries
 from lrm.snapshot.tables import TABLES, Column, Table
 from lrm.traces.trace import ParseStatus

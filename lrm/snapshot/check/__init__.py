@@ -1,0 +1,1 @@
+"""Whether a snapshot holds what it says, before anything of it is used."""

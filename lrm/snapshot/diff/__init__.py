@@ -1,0 +1,1 @@
+"""What differs between two snapshots, or a snapshot and the catalog."""
