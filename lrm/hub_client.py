@@ -55,7 +55,7 @@ class Fault:
         return self.status == 429 or self.status >= 500
 
 
-def fault_of(error: BaseException) -> Fault | None:
+def hub_fault(error: BaseException) -> Fault | None:
     """Return what an error of the client means; None for one that is none of the Hub's."""
     from huggingface_hub import errors
 

@@ -14,7 +14,7 @@ from typing import Literal
 import orjson
 
 from lrm.engines.folders import is_read
-from lrm.hub_client import COMMIT, Fault, cache_folder, endpoint, fault_of, is_offline, silent_bar, unheard
+from lrm.hub_client import COMMIT, Fault, cache_folder, endpoint, hub_fault, is_offline, silent_bar, unheard
 
 Trouble = Literal["gated", "missing", "revision", "busy", "unreachable", "disk"]
 """`missing`: no such repository, or none that this account may see; `revision`: it has no such commit; `disk`: the cache's."""
@@ -152,7 +152,7 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        fault = fault_of(error)
+        fault = hub_fault(error)
         if fault is None:
             raise
         raise _told(fault, repo, revision[:12] if COMMIT.fullmatch(revision) else revision) from error

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lrm.errors import BusyError, LrmError, MissingError, known_names_hint
-from lrm.hub_client import COMMIT, Fault, cache_folder, endpoint, is_offline, silent_bar
-from lrm.hub_client import fault_of as fault_of_hub
+from lrm.hub_client import COMMIT, Fault, cache_folder, endpoint, hub_fault, is_offline, silent_bar
 from lrm.prompts import files
 from lrm.prompts.shards import NoFilesError, choose_files
 from lrm.prompts.source import Pin, combined, fault_of
@@ -172,7 +171,7 @@ def _explained(prompt_set: Located[PromptSet], revision: str) -> Iterator[None]:
     except LrmError:
         raise
     except Exception as error:
-        fault = fault_of_hub(error)
+        fault = hub_fault(error)
         if fault is None:
             raise
         raise _told(fault, prompt_set, revision) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lrm.errors import BusyError, LrmError, MissingError, known_names_hint
-from lrm.hub_client import COMMIT, Kind, endpoint, fault_of, is_offline
+from lrm.hub_client import COMMIT, Kind, endpoint, hub_fault, is_offline
 from lrm.prompts.shards import NoFilesError, choose_files
 from lrm.registry.declarations import Model, PromptSet
 from lrm.registry.judges import RewardJudge, is_folder
@@ -312,7 +312,7 @@ def _reaching() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        fault = fault_of(error)
+        fault = hub_fault(error)
         if fault is None:
             raise
         if fault.kind in _NOT_THERE:

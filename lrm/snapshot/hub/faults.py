@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lrm.errors import BusyError, LrmError, MissingError, SnapshotError
-from lrm.hub_client import Fault, fault_of, is_offline, unheard
+from lrm.hub_client import Fault, hub_fault, is_offline, unheard
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -97,7 +97,7 @@ def explained(repo: str, doing: Doing) -> Iterator[None]:
 
 def _told(error: Exception, repo: str, doing: Doing) -> LrmError | None:  # noqa: PLR0911 - one a kind of fault
     """Return what to tell for an error of the client; None for one that is a fault of ours."""
-    fault = fault_of(error)
+    fault = hub_fault(error)
     if fault is None:
         return _of_upload(error, repo)
     match fault.kind:
