@@ -107,7 +107,7 @@ def test_a_file_that_belongs_to_nothing_is_refused(catalog: Catalog, labels: Pat
     before = catalog.path.read_bytes()
     with pytest.raises(SpecError, match="no row belongs to the import"):
         labelled(catalog, [row("nine", "c", labels=(label(),))], "file", labels)
-    with pytest.raises(MissingError, match="no import or spec `fil`"):
+    with pytest.raises(MissingError, match="no spec or import `fil`"):
         labelled(catalog, [row("one", "a")], "fil", labels)
     found = labelled(catalog, [row("two", "c", labels=(label(),))], "file", labels, dry_run=True)
     assert found.new_labels == 1
