@@ -19,8 +19,10 @@ SPILL = ".spill"
 """Name of the passing folder for what does not fit into memory."""
 LEAST_MB = 448
 """Megabytes that queries may take of a small snapshot; what is beyond it spills to the disk."""
-MB_PER_MILLION = 150
+MB_PER_MILLION = 220
 """Megabytes for a million responses or verdicts: not every join can spill all that it holds."""
+LEAST_THREADS, MB_PER_THREAD = 2, 330
+"""Threads, and megabytes for each, which holds what it works on: on a machine with many cores, few of them are used."""
 
 
 @contextmanager
@@ -59,7 +61,9 @@ def query_memory(connection: duckdb.DuckDBPyConnection, folder: Path, rows: int 
     """
     spill = folder / SPILL
     quoted = str(spill).replace("'", "''")
-    connection.execute(f"SET memory_limit = '{max(LEAST_MB, rows * MB_PER_MILLION // 1_000_000)}MB'")
+    limit = max(LEAST_MB, rows * MB_PER_MILLION // 1_000_000)
+    connection.execute(f"SET memory_limit = '{limit}MB'")
+    connection.execute(f"SET threads = {min(os.cpu_count() or 1, max(LEAST_THREADS, limit // MB_PER_THREAD))}")
     # Queries that need an order say so.
     connection.execute("SET preserve_insertion_order = false")
     connection.execute(f"SET temp_directory = '{quoted}'")

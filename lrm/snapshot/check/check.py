@@ -70,6 +70,13 @@ def check(snapshot: Snapshot, *, say: Callable[[str], None] = lambda _: None) ->
 
 def unreadable(snapshot: Snapshot, error: Exception) -> SnapshotError:
     """Return the error for shards that cannot be read."""
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return SnapshotError(
+            f"{snapshot.folder}: to read it takes more memory than lrm allows itself: {str(error).splitlines()[0][:300]}",
+            hint="nothing is wrong with the snapshot; please report this, with what its manifest counts",
+        )
     return SnapshotError(
         f"{snapshot.folder}: a shard cannot be read: {str(error).splitlines()[0][:300]}",
         hint="it was not written by lrm, or is damaged: do not trust it",
