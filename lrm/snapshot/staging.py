@@ -19,9 +19,9 @@ SPILL = ".spill"
 """Name of the passing folder for what does not fit into memory."""
 LEAST_MB = 448
 """Megabytes that queries may take of a small snapshot; what is beyond it spills to the disk."""
-MB_PER_MILLION = 220
+MB_PER_MILLION = 400
 """Megabytes for a million responses or verdicts: not every join can spill all that it holds."""
-LEAST_THREADS, MB_PER_THREAD = 2, 330
+LEAST_THREADS, MB_PER_THREAD = 2, 500
 """Threads, and megabytes for each, which holds what it works on: on a machine with many cores, few of them are used."""
 
 
