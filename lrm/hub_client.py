@@ -67,7 +67,7 @@ def hub_fault(error: BaseException) -> Fault | None:
         (errors.OfflineModeIsEnabled, "offline"),
     )
     # The client complains that a file is not in its cache when a request got no usable answer: the answer lies behind it.
-    chain = _chain(error)
+    chain = causes(error)
     cause = next((one for one in chain if status_of(one)), chain[-1])
     kind: Kind | None = next((kind for one, kind in known if isinstance(cause, one)), None)
     if kind is None and status_of(cause):
@@ -79,7 +79,7 @@ def hub_fault(error: BaseException) -> Fault | None:
     return None if kind is None else Fault(kind, status_of(cause), cause)
 
 
-def _chain(error: BaseException) -> list[BaseException]:
+def causes(error: BaseException) -> list[BaseException]:
     """Return an error and its causes, down to the first."""
     chain = [error]
     while (cause := chain[-1].__cause__) is not None:

@@ -67,7 +67,7 @@ def command(
     registry = options.open_registry(registry_folders)
     with catalog.reading() as connection:
         name = find_spec(spec, known_specs(connection)).name
-    file = Path(spec) if spec != name and Path(spec).is_file() else None
+    file = Path(spec) if Path(spec).suffix == ".toml" and Path(spec).is_file() else None
     report = build(catalog, name, file=file, against=against or None, registry=registry, only=sections, say=_counting)
     _counting("")
     folder = out or Path(folder_name(name))

@@ -20,7 +20,7 @@ from lrm.snapshot.shards import arrow_schema, write_table
 from lrm.snapshot.staging import drafting, query_memory
 from lrm.snapshot.tables import BY_NAME, Table
 from lrm.snapshot.terms import terms_of
-from lrm.snapshot.texts import RUNS, TABLES, lay_out
+from lrm.snapshot.texts import LAID_OUT, RUNS, lay_out
 from lrm.store.specs import find_spec, known_specs
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def write(catalog: Catalog, spec: str, folder: Path, choice: Choice, *, say: Say
         told = _spec(connection, gathered, spec)
         texts = lay_out(connection, texts_query(choice), folder / RUNS)
     # The catalog is let go: what is left to do takes no memory of its own, and keeps no fill waiting.
-    for name in TABLES:
+    for name in LAID_OUT:
         files += write_table(texts.stream(BY_NAME[name]), BY_NAME[name], folder)
         say(f"{name}: {sum(one.rows for one in files if one.table == name):,} rows")
     shutil.rmtree(folder / RUNS)
@@ -94,14 +94,13 @@ def _weight(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, table: Table) -> Iterator[pa.RecordBatch]:
+    in_order = ordered(query, ORDERS.get(table.name, table.order))
     if table.name != "declarations":
-        yield from stream(connection, ordered(query, ORDERS.get(table.name, table.order)), table)
+        yield from stream(connection, in_order, table)
         return
     import pyarrow as pa
 
-    rows: list[dict[str, Any]] = (
-        connection.sql(ordered(query, ORDERS.get(table.name, table.order))).to_arrow_table().to_pylist()
-    )
+    rows: list[dict[str, Any]] = connection.sql(in_order).to_arrow_table().to_pylist()
     told = [row | {"declaration": public_text(row["kind"], row["declaration"])} for row in rows]
     yield from pa.Table.from_pylist(told, schema=arrow_schema(table)).to_batches()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-TABLES = ("traces", "raw")
+LAID_OUT = ("traces", "raw")
 """The tables that are laid out."""
 RUNS = ".runs"
 """Name of the passing folder for the runs of a snapshot that is being written."""
@@ -57,7 +57,7 @@ def lay_out(connection: duckdb.DuckDBPyConnection, query: str, folder: Path) -> 
     first, last, rows = connection.execute(
         "SELECT coalesce(min(n), 0), coalesce(max(n), -1), count(*) FROM x_generations"
     ).fetchall()[0]
-    runs: dict[str, list[Path]] = {name: [] for name in TABLES}
+    runs: dict[str, list[Path]] = {name: [] for name in LAID_OUT}
 
     def ask(start: int) -> pa.Table:
         return connection.sql(query, params={"first": start, "last": start + RUN - 1}).to_arrow_table()
@@ -80,7 +80,7 @@ def _parted(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     import pyarrow as pa
 
     said = pa.array(rows["raw"].is_valid().to_numpy() | rows["sent"].is_valid().to_numpy())
-    for name in TABLES:
+    for name in LAID_OUT:
         found = (rows.filter(said) if name == "raw" else rows).select([*BY_NAME[name].names, _SORTED])
         if found.num_rows:
             yield name, found

@@ -33,6 +33,13 @@ def test_a_spec_is_its_file_or_its_name(lrm: Run, quickstart: Path) -> None:
         assert json.loads(Path("out/report.json").read_text("utf-8"))["spec"] == "quickstart"
 
 
+def test_a_file_of_results_is_no_spec_to_read(lrm: Run, quickstart: Path) -> None:
+    """An import may be named by the file that it came from, which is not TOML."""
+    Path("quickstart.csv").write_text("id,text\n", "utf-8")
+    lrm("report", "quickstart.csv", "--format", "json", "--section", "coverage", "--out", "out")
+    assert json.loads(Path("out/report.json").read_text("utf-8"))["spec"] == "quickstart"
+
+
 def test_formats_and_sections_are_chosen(lrm: Run, quickstart: Path) -> None:
     lrm("report", quickstart, "--format", "csv", "--format", "latex", "--section", "safety", "--out", "part")
     endings = {Path(path).suffix for path in files_in(Path("part"))}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -165,8 +167,16 @@ def test_what_is_no_p_value_is_said(wrong: float) -> None:
         holm([0.5, wrong], "wrong")
 
 
-# Few examples: the library that corrects them collects garbage each time, which takes a second in a large process.
-@settings(deadline=None, max_examples=25)
+@pytest.fixture(scope="module")
+def little_garbage() -> Iterator[None]:
+    """The library that corrects p values collects garbage each time, which takes a second where much is in memory already."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("little_garbage")
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_corrected_p_values_are_never_smaller_and_keep_their_order(p_values: list[float]) -> None:
     found = [value for value in holm(p_values, "any").p_values if value is not None]

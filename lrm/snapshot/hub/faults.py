@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lrm.errors import BusyError, LrmError, MissingError, SnapshotError
-from lrm.hub_client import Fault, hub_fault, is_offline, unheard
+from lrm.hub_client import Fault, causes, hub_fault, is_offline, unheard
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -99,7 +99,7 @@ def _told(error: Exception, repo: str, doing: Doing) -> LrmError | None:  # noqa
     """Return what to tell for an error of the client; None for one that is a fault of ours."""
     fault = hub_fault(error)
     if fault is None:
-        return _of_upload(error, repo)
+        return _of_upload(causes(error)[-1], repo)
     match fault.kind:
         case "gated":
             return MissingError(
